@@ -1,0 +1,1 @@
+"""dercp: a control plane for fleets of distributed energy resources."""
