@@ -1,0 +1,113 @@
+"""What the headend lets others see: frozen pictures of sites, assets, agents and sessions.
+
+A view is made when somebody asks and never changes afterwards. Times are Unix
+microseconds (UTC); ages are seconds counted by the monotonic clock.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from dercp.model.aggregate import Aggregate
+from dercp.model.asset import AssetSpec
+from dercp.model.quality import Quality, Reason
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of all views: keyword-only and frozen."""
+
+
+class AssetView(View):
+    """An asset as registered, and whether it can be believed now."""
+
+    spec: AssetSpec
+    site_id: str
+    agent_id: str
+    # Its agent's session is up and has registered it.
+    online: bool
+    # No sample for three expected intervals, or the session is lost.
+    stale: bool
+    # Age of the latest sample by source time as seen at ingest; None before the first.
+    age_s: float | None
+
+
+class PointView(View):
+    """One value of the latest sample, judged."""
+
+    name: str
+    value: float | None
+    unit: str
+    quality: Quality
+    reasons: Reason
+
+
+class TelemetryView(View):
+    """The latest known sample of an asset. Times are None before the first sample."""
+
+    asset_id: str
+    site_id: str
+    source_time_us: int | None
+    ingest_time_us: int | None
+    age_s: float | None
+    stale: bool
+    points: tuple[PointView, ...]
+
+
+class SiteView(View):
+    """A site and the sum over its assets."""
+
+    site_id: str
+    name: str
+    agent_ids: tuple[str, ...]
+    asset_ids: tuple[str, ...]
+    aggregate: Aggregate
+
+
+class AgentStatus(StrEnum):
+    """Whether the agent's session is up."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+
+
+class SessionView(View):
+    """One session of an agent, running or ended."""
+
+    session_id: str
+    epoch: int
+    peer: str
+    connected_us: int
+    disconnected_us: int | None
+    # A stable word: link_lost, superseded, heartbeat_missed, agent_closed, drained, ...
+    reason: str | None
+    frames: int
+    samples: int
+    rejects: int
+
+
+class AgentView(View):
+    """An edge agent, its session, and the sessions before it (newest first)."""
+
+    agent_id: str
+    site_id: str
+    site_name: str
+    status: AgentStatus
+    software_version: str
+    asset_ids: tuple[str, ...]
+    session: SessionView | None
+    recent_sessions: tuple[SessionView, ...]
+    # Sessions begun within the last five minutes beyond the first.
+    flaps: int
+    # The agent's clock minus the headend's, at its last heartbeat.
+    clock_offset_s: float | None
+
+
+class SystemView(View):
+    """Totals for readiness and metrics."""
+
+    ready: bool
+    # Why not, in a sentence; empty when ready.
+    not_ready_because: str
+    assets: int
+    assets_online: int
+    agents_connected: int
