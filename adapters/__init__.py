@@ -39,7 +39,7 @@ __all__ = [
     "SupportsRevertTimer",
 ]
 
-OptionsT_contra = TypeVar("OptionsT_contra", bound=msgspec.Struct, contravariant=True)
+OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
 
 
 class DeviceError(Exception):
@@ -86,7 +86,7 @@ class Device(Protocol):
         ...
 
 
-class Adapter(Protocol[OptionsT_contra]):
+class Adapter(Protocol[OptionsT]):
     """What an entry point of `dercp.adapters` names: a class with no constructor arguments.
 
     `options` is the `msgspec.Struct` that an asset's `[assets.options]` table of the
@@ -96,7 +96,7 @@ class Adapter(Protocol[OptionsT_contra]):
     options: type[msgspec.Struct]
 
     def open(
-        self, asset: AssetSpec, options: OptionsT_contra
+        self, asset: AssetSpec, options: OptionsT
     ) -> AbstractAsyncContextManager[Device]:
         """Connect to the asset's device; leaving the context disconnects.
 
