@@ -1,3 +1,4 @@
+# ruff: noqa: INP001  a script beside the .proto files, not a package
 """Write dercp/wire/v1 from dercp/v1/edge_link.proto: `python proto/generate.py [DIRECTORY]`.
 
 Needs the `dev` extra: protoc from grpcio-tools, the betterproto2 plugin, and ruff, which the
@@ -64,7 +65,7 @@ def run_protoc(out: Path) -> None:
     """Let protoc and its plugin write what they write."""
     # The plugin and its ruff stand beside this interpreter, whether or not it is on PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    subprocess.run(
+    subprocess.run(  # noqa: S603  every word of it stands here
         [
             sys.executable,
             "-m",

@@ -1,0 +1,235 @@
+"""The telemetry payload: rows of values in the order that the registration gave them.
+
+This is the hot path. A headend decodes every frame, and somebody reads perhaps one row in
+a hundred; so a row is checked when it arrives (its asset, its count of values, its time)
+and its values stay where google.protobuf (upb) put them until `readings` is asked for.
+"""
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from dercp.model.asset import PointSpec, Registration
+from dercp.model.quality import Quality, Reason, judge, worst
+from dercp.model.reading import Reading
+from dercp.wire._codec import parse
+from dercp.wire.errors import WireError
+from dercp.wire.v1 import RejectCode
+from dercp.wire.v1 import edge_link_pb2 as upb
+
+__all__ = [
+    "DeclaredQuality",
+    "Frame",
+    "PayloadLimits",
+    "PayloadSchema",
+    "Row",
+    "RowDraft",
+    "encode_payload",
+]
+
+YEAR_10000_US: Final = 253_402_300_800_000_000
+"""RFC 3339 has no words for this instant (UTC) and those after it."""
+
+_QUALITIES: Final = frozenset(map(int, Quality))
+_REASONS: Final = sum(Reason)
+
+
+class PayloadLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much one payload may hold; 10,000 rows of ten points are 0.9 MB."""
+
+    bytes_max: int = 2 * 1024 * 1024
+    rows_max: int = 10_000
+
+
+class DeclaredQuality(msgspec.Struct, frozen=True, gc=False):
+    """What the edge says of one value that is not good."""
+
+    point_index: int
+    quality: Quality
+    reasons: Reason = Reason.NONE
+
+
+class RowDraft(msgspec.Struct, frozen=True):
+    """One asset's values on their way out, one per registered point; None = not known."""
+
+    asset_index: int
+    source_time_us: int
+    values: Sequence[float | None]
+    qualities: Sequence[DeclaredQuality] = ()
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One asset's values as they came, read out by `PayloadSchema.readings`.
+
+    Holding a row holds the whole frame it came in.
+    """
+
+    asset_index: int
+    source_time_us: int
+    content: upb.AssetRow
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """What one payload says. An asset may have several rows; they keep their order."""
+
+    rows: Sequence[Row]
+
+
+class PayloadSchema:
+    """Reads and drafts the payloads that are written under one registration."""
+
+    def __init__(self, registration: Registration, limits: PayloadLimits | None = None) -> None:
+        self._limits = limits or PayloadLimits()
+        # Assets of one kind mostly have the same points: they share a layout.
+        layouts = {asset.points: _Layout(asset.points) for asset in registration.assets}
+        self._layouts = [layouts[asset.points] for asset in registration.assets]
+        self._counts = [len(asset.points) for asset in registration.assets]
+
+    def decode(self, payload: bytes) -> Frame:
+        """Read a payload and check it against the registration.
+
+        Raises:
+            WireError: BAD_PAYLOAD or TOO_LARGE.
+        """
+        _check_most(len(payload), self._limits.bytes_max, "bytes")
+        message = parse(upb.TelemetryPayload, payload, RejectCode.BAD_PAYLOAD)
+        _check_most(len(message.rows), self._limits.rows_max, "rows")
+        return Frame(self._rows(message))
+
+    def readings(self, row: Row) -> tuple[Reading, ...]:
+        """The row's values, each with the worse of the quality declared and the quality seen.
+
+        A value whose quality is bad is None. Declarations about points that the asset does
+        not have, and reasons that this version does not know, are passed over.
+        """
+        return self._layouts[row.asset_index].readings(row.content)
+
+    def oddities(self, row: Row) -> int:
+        """How many of the row's values are infinite or out of their physical range."""
+        return self._layouts[row.asset_index].oddities(row.content)
+
+    def draft(self, asset_index: int, source_time_us: int, readings: Iterable[Reading]) -> RowDraft:
+        """A row of these readings, in any order; a point that none speaks of is not known.
+
+        Raises:
+            KeyError: A reading of a point that the asset does not have.
+        """
+        values, qualities = self._layouts[asset_index].draft(readings)
+        return RowDraft(asset_index, source_time_us, values, qualities)
+
+    def _rows(self, message: upb.TelemetryPayload) -> list[Row]:
+        counts, base_us = self._counts, message.base_time_us
+        rows: list[Row] = []
+        # 0.35 µs a row. Each further look into `content` would add 0.03 to 0.12 µs.
+        for content in message.rows:
+            index = content.asset_index
+            time_us = base_us + content.time_offset_us
+            if (
+                index >= len(counts)
+                or len(content.values) != counts[index]
+                or not 0 <= time_us < YEAR_10000_US
+            ):
+                raise self._fault(len(rows), content, time_us)
+            rows.append(Row(index, time_us, content))
+        return rows
+
+    def _fault(self, position: int, content: upb.AssetRow, time_us: int) -> WireError:
+        index, values = content.asset_index, len(content.values)
+        if index >= len(self._counts):
+            what = f"asset {index}, but the registration has {len(self._counts)} (counted from 0)"
+        elif values != self._counts[index]:
+            what = f"{values} values of asset {index}, which has {self._counts[index]} points"
+        else:
+            what = f"taken at {time_us} µs of Unix time, expected the years 1970 to 9999"
+        return WireError(RejectCode.BAD_PAYLOAD, f"rows[{position}]: {what}")
+
+
+class _Layout:
+    """How the values of a row lie, for all assets that have the same points."""
+
+    def __init__(self, points: Sequence[PointSpec]) -> None:
+        self._points = points
+        self._index = {point.name: index for index, point in enumerate(points)}
+        # Narrowed to finite numbers: one comparison then finds what is in order.
+        largest = sys.float_info.max
+        self._ranges = [
+            (point.name, max(point.low, -largest), min(point.high, largest)) for point in points
+        ]
+
+    def readings(self, content: upb.AssetRow) -> tuple[Reading, ...]:
+        readings = [
+            Reading(name, value)
+            if low <= value <= high
+            else Reading(name, *judge(value, low, high))
+            for (name, low, high), value in zip(self._ranges, content.values[:], strict=True)
+        ]
+        # No more declarations are read than there are points: the registration bounds the work.
+        for declared in content.qualities[: len(readings)]:
+            index = declared.point_index
+            if index < len(readings):
+                readings[index] = _degraded(readings[index], declared)
+        return tuple(readings)
+
+    def oddities(self, content: upb.AssetRow) -> int:
+        count = 0
+        for (_, low, high), value in zip(self._ranges, content.values[:], strict=True):
+            if not low <= value <= high and not math.isnan(value):
+                count += 1
+        return count
+
+    def draft(
+        self, readings: Iterable[Reading]
+    ) -> tuple[Sequence[float | None], Sequence[DeclaredQuality]]:
+        values: list[float | None] = [None] * len(self._points)
+        qualities = []
+        for reading in readings:
+            index = self._index[reading.point]
+            values[index] = reading.value
+            if reading.quality is not Quality.GOOD or reading.reasons:
+                qualities.append(DeclaredQuality(index, reading.quality, reading.reasons))
+        return values, qualities
+
+
+def encode_payload(base_time_us: int, rows: Iterable[RowDraft]) -> bytes:
+    """The bytes of these rows; times near `base_time_us` (Unix time) make them small.
+
+    Raises:
+        ValueError: A number does not fit its field.
+    """
+    message = upb.TelemetryPayload(base_time_us=base_time_us)
+    for row in rows:
+        content = message.rows.add(
+            asset_index=row.asset_index,
+            time_offset_us=row.source_time_us - base_time_us,
+            values=[math.nan if value is None else value for value in row.values],
+        )
+        for declared in row.qualities:
+            content.qualities.add(
+                point_index=declared.point_index,
+                quality=declared.quality,
+                reasons=declared.reasons,
+            )
+    return message.SerializeToString()
+
+
+def _degraded(reading: Reading, declared: upb.ValueQuality) -> Reading:
+    """The reading with what the edge said of it taken into account."""
+    # A quality of a later version is one that we cannot vouch for.
+    stated = Quality(declared.quality) if declared.quality in _QUALITIES else Quality.BAD
+    quality = worst((reading.quality, stated))
+    return Reading(
+        reading.point,
+        None if quality is Quality.BAD else reading.value,
+        quality,
+        reading.reasons | Reason(declared.reasons & _REASONS),
+    )
+
+
+def _check_most(count: int, most: int, what: str) -> None:
+    if count > most:
+        raise WireError(
+            RejectCode.TOO_LARGE, f"a payload of {count} {what}, at most {most} are read"
+        )

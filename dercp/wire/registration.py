@@ -1,0 +1,151 @@
+"""The registration: what stands at a site, and the schema of its telemetry."""
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from dercp.model.asset import (
+    CUSTOM,
+    AssetSpec,
+    PointSpec,
+    Registration,
+    RegistrationError,
+    RegistrationLimits,
+    check_registration,
+    standard_point,
+)
+from dercp.model.points import POINTS, Kind
+from dercp.wire._codec import parse
+from dercp.wire.errors import WireError
+from dercp.wire.v1 import AssetKind, RejectCode
+from dercp.wire.v1 import edge_link_pb2 as upb
+
+__all__ = [
+    "REGISTRATION_BYTES_MAX",
+    "decode_registration",
+    "encode_registration",
+    "registration_id",
+]
+
+REGISTRATION_BYTES_MAX: Final = 4 * 1024 * 1024
+"""How large a registration may be; 10,000 assets of ten standard points are 1 MB."""
+
+_STANDARD = {point.number: standard_point(point.name) for point in POINTS}
+_NUMBERS = {
+    Kind.STORAGE: AssetKind.STORAGE,
+    Kind.PV: AssetKind.PV,
+    Kind.WIND: AssetKind.WIND,
+    Kind.EV: AssetKind.EV,
+}
+_KINDS: dict[int, Kind] = {number: kind for kind, number in _NUMBERS.items()}
+
+
+def registration_id(content: bytes) -> bytes:
+    """The id of a registration: the first 16 bytes of the SHA-256 of its bytes."""
+    return hashlib.sha256(content).digest()[:16]
+
+
+def encode_registration(registration: Registration) -> bytes:
+    """The bytes of a registration; the same registration always gives the same bytes.
+
+    The range of a custom point stays at the edge; sample intervals are kept to the millisecond.
+    """
+    message = upb.Registration(site_id=registration.site_id, site_name=registration.site_name)
+    for asset in registration.assets:
+        _write_asset(message.assets.add(), asset)
+    return message.SerializeToString(deterministic=True)
+
+
+def _write_asset(message: upb.AssetRegistration, asset: AssetSpec) -> None:
+    message.asset_id = asset.asset_id
+    message.name = asset.name
+    message.kind = _NUMBERS[asset.kind]  # type: ignore[assignment]  # the same enum twice
+    message.p_min_mw = asset.p_min_mw
+    message.p_max_mw = asset.p_max_mw
+    message.energy_capacity_mwh = asset.energy_capacity_mwh or 0
+    message.sample_interval_ms = round(asset.sample_interval_s * 1000)
+    for point in asset.points:
+        if point.number == CUSTOM:
+            message.points.add(name=point.name, unit=point.unit)
+        else:
+            message.points.add(point=point.number)
+
+
+def decode_registration(content: bytes, limits: RegistrationLimits) -> Registration:
+    """Read a registration and check it.
+
+    Raises:
+        WireError: TOO_LARGE, TOO_MANY_ASSETS or BAD_REGISTRATION.
+    """
+    if len(content) > REGISTRATION_BYTES_MAX:
+        raise WireError(
+            RejectCode.TOO_LARGE,
+            f"a registration of {len(content)} bytes, at most {REGISTRATION_BYTES_MAX} are read",
+        )
+    message = parse(upb.Registration, content, RejectCode.BAD_REGISTRATION)
+    # Counted before any object is built of them.
+    if len(message.assets) > limits.assets_max:
+        raise WireError(
+            RejectCode.TOO_MANY_ASSETS,
+            f"a registration of {len(message.assets)} assets, at most {limits.assets_max} "
+            "are taken: spread them over more agents",
+        )
+    for index, asset in enumerate(message.assets):
+        _check_asset(asset, f"assets[{index}]", limits)
+    registration = _read(message)
+    try:
+        check_registration(registration, limits)
+    except RegistrationError as error:
+        raise WireError(RejectCode.BAD_REGISTRATION, error.detail) from error
+    return registration
+
+
+def _check_asset(message: upb.AssetRegistration, path: str, limits: RegistrationLimits) -> None:
+    """What must hold for an AssetSpec to be built at all; the rest is the model's to check."""
+    if message.kind not in _KINDS:
+        raise WireError(
+            RejectCode.BAD_REGISTRATION,
+            f"{path}.kind: {message.kind} is none that this version knows",
+        )
+    if len(message.points) > limits.points_per_asset_max:
+        raise WireError(
+            RejectCode.BAD_REGISTRATION,
+            f"{path}.points: expected at most {limits.points_per_asset_max}, "
+            f"got {len(message.points)}",
+        )
+
+
+def _read(message: upb.Registration) -> Registration:
+    # Assets of one kind mostly have the same points: one tuple then serves them all.
+    layouts: dict[tuple[PointSpec, ...], tuple[PointSpec, ...]] = {}
+    assets = []
+    for asset in message.assets:
+        points = tuple(_read_point(point) for point in asset.points)
+        assets.append(_read_asset(asset, layouts.setdefault(points, points)))
+    return Registration(site_id=message.site_id, site_name=message.site_name, assets=tuple(assets))
+
+
+def _read_asset(message: upb.AssetRegistration, points: tuple[PointSpec, ...]) -> AssetSpec:
+    return AssetSpec(
+        asset_id=message.asset_id,
+        name=message.name,
+        kind=_KINDS[message.kind],
+        p_min_mw=message.p_min_mw,
+        p_max_mw=message.p_max_mw,
+        energy_capacity_mwh=message.energy_capacity_mwh or None,
+        sample_interval_s=message.sample_interval_ms / 1000,
+        points=points,
+    )
+
+
+def _read_point(message: upb.PointRegistration) -> PointSpec:
+    standard = _STANDARD.get(message.point)
+    if standard is None:
+        return PointSpec(message.name, message.unit, message.point)
+    if not message.name and not message.unit:
+        return standard
+    # Whoever spells a standard point out must mean the same: the model's check will see.
+    return msgspec.structs.replace(
+        standard, name=message.name or standard.name, unit=message.unit or standard.unit
+    )
