@@ -6,8 +6,7 @@ Where each noun lives:
     asset: what a site says stands there (registration), and the check of it.
     latest: which sample is current, when it is stale, whose clock is believed.
     aggregate: sums over a site or a fleet that say what they stand on.
-    dispatch, reasons: a lease on a setpoint, its lifecycle, the words it gives as reasons.
-    request: what is asked of a dispatch, and whether it may be asked.
+    dispatch: a lease on a setpoint: what may be asked, its lifecycle, its reasons.
     backoff: how long to wait before trying again.
     ids, time, errors: what identifiers, instants and refusals look like.
 
