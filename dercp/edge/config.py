@@ -1,0 +1,60 @@
+"""What an agent is told: `site.toml`, checked and resolved."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adapters import Adapter
+from dercp.edge.guardrail import Guardrails
+from dercp.edge.site_file import Fallback
+from dercp.model.asset import AssetSpec, Registration
+
+__all__ = ["AssetConfig", "Config", "Headend", "TlsFiles"]
+
+
+class TlsFiles(msgspec.Struct, frozen=True):
+    """Where the certificates are; the agent's own and its key come together or not at all."""
+
+    ca_file: Path
+    cert_file: Path | None
+    key_file: Path | None
+
+
+class Headend(msgspec.Struct, frozen=True):
+    """Where to dial; without TLS only where the file allowed it."""
+
+    host: str
+    port: int
+    tls: TlsFiles | None
+
+
+class AssetConfig(msgspec.Struct, frozen=True):
+    """One asset, ready to be opened through its adapter."""
+
+    spec: AssetSpec
+    guardrails: Guardrails
+    fallback: Fallback
+    adapter_name: str
+    adapter: Adapter[Any]
+    options: msgspec.Struct
+
+
+class Config(msgspec.Struct, frozen=True):
+    """One agent. The assets stand in the order of the registration."""
+
+    agent_id: str
+    data_dir: Path | None
+    headend: Headend
+    site_id: str
+    site_name: str
+    assets: tuple[AssetConfig, ...]
+
+    @property
+    def registration(self) -> Registration:
+        """What the headend is told stands here."""
+        return Registration(
+            site_id=self.site_id,
+            site_name=self.site_name,
+            assets=tuple(asset.spec for asset in self.assets),
+        )

@@ -1,0 +1,319 @@
+"""Turns `site.toml` into a `Config`, or into sentences about everything wrong with it.
+
+Each part is looked at by itself, so that a fault in one hides none in another. None
+stands for a part that has faults; they are in the list by then.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar, overload
+
+from adapters import Adapter
+from dercp.edge.config import AssetConfig, Config, Headend, TlsFiles
+from dercp.edge.guardrail import Bounds, Guardrails
+from dercp.edge.site_file import (
+    AgentTable,
+    AssetTable,
+    FallbackValue,
+    HeadendTable,
+    SiteTable,
+    TlsTable,
+)
+from dercp.edge.toml_reader import (
+    ConfigError,
+    Fault,
+    Table,
+    TomlValue,
+    convert,
+    key_path,
+    nearest,
+    read_document,
+)
+from dercp.model.asset import (
+    AssetSpec,
+    PointSpec,
+    Registration,
+    RegistrationError,
+    RegistrationLimits,
+    check_registration,
+    standard_point,
+)
+from dercp.model.ids import IdError, check_id
+from dercp.model.points import POINTS, points_of
+
+__all__ = ["AdapterCatalog", "check", "installed_adapters", "load"]
+
+AdapterCatalog: TypeAlias = Mapping[str, Callable[[], Callable[[], Adapter[Any]]]]
+"""Loaders of adapter classes by name; a class is imported only when an asset asks for it."""
+
+T = TypeVar("T")
+
+_SECTIONS = ("agent", "headend", "site", "assets")
+_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>\d{1,5})")
+
+
+def installed_adapters() -> AdapterCatalog:
+    """What the installed packages offer in the entry-point group `dercp.adapters`."""
+    return {entry.name: entry.load for entry in entry_points(group="dercp.adapters")}
+
+
+def load(file: Path, adapters: AdapterCatalog) -> Config:
+    """Read the agent's configuration.
+
+    Raises:
+        ConfigError: With every fault that was found.
+    """
+    loader = _Loader(file.parent, adapters)
+    config = loader.config(read_document(file))
+    if config is None or loader.faults:
+        raise ConfigError(file, loader.faults)
+    return config
+
+
+def check(file: Path, adapters: AdapterCatalog) -> tuple[str, ...]:
+    """What is wrong with the file, a sentence each; nothing when it can be used."""
+    try:
+        load(file, adapters)
+    except ConfigError as error:
+        return error.sentences
+    return ()
+
+
+class _Loader:
+    def __init__(self, directory: Path, adapters: AdapterCatalog) -> None:
+        self.faults: list[Fault] = []
+        self._directory = directory
+        self._adapters = adapters
+
+    def _fault(self, path: str, text: str) -> None:
+        self.faults.append(Fault(path, text))
+
+    def _section(self, document: Table, key: str, into: type[T]) -> T | None:
+        if key in document:
+            return convert(document[key], into, key, self.faults)
+        self._fault(key, f"missing (add the section [{key}])")
+        return None
+
+    # ------------------------------------------------------------ the whole
+
+    def config(self, document: Table) -> Config | None:
+        for key in document:
+            if key not in _SECTIONS:
+                self._fault(key_path("", key), f"unknown section{nearest(key, _SECTIONS)}")
+        agent = self._section(document, "agent", AgentTable)
+        headend = self._headend(self._section(document, "headend", HeadendTable))
+        site = self._section(document, "site", SiteTable)
+        assets = self._assets(document)
+        if agent is not None:
+            self._agent(agent)
+        if site is not None:
+            self._site(site)
+        if self.faults or agent is None or headend is None or site is None:
+            return None
+        return Config(
+            agent_id=agent.id,
+            data_dir=None if agent.data_dir is None else self._directory / agent.data_dir,
+            headend=headend,
+            site_id=site.id,
+            site_name=site.name or site.id,
+            assets=assets,
+        )
+
+    def _agent(self, table: AgentTable) -> None:
+        try:
+            check_id(table.id, "agent.id")
+        except IdError as error:
+            self._fault("agent.id", error.detail.removeprefix("agent.id: "))
+
+    def _site(self, table: SiteTable) -> None:
+        try:
+            check_registration(
+                Registration(site_id=table.id, site_name=table.name or "", assets=()),
+                RegistrationLimits(),
+            )
+        except RegistrationError as error:
+            self._fault(error.path.replace("site_", "site."), _expectation(error))
+
+    # ---------------------------------------------------------- the headend
+
+    def _headend(self, table: HeadendTable | None) -> Headend | None:
+        if table is None:
+            return None
+        found = _ADDRESS.fullmatch(table.address)
+        if found is None or not 0 < int(found["port"]) < 65536:
+            self._fault(
+                "headend.address",
+                f'expected "host:port", as "headend.example:4443", got "{table.address:.80}"',
+            )
+            return None
+        host = found["ipv6"] or found["host"]
+        if table.tls is None and not (table.insecure or _is_loopback(host)):
+            self._fault(
+                "headend.tls",
+                f"missing: {host} is another machine, and without TLS whoever is on the way can "
+                "read and command (add [headend.tls], or for a test insecure = true)",
+            )
+        tls = None if table.tls is None else self._tls(table.tls)
+        return Headend(host, int(found["port"]), tls)
+
+    def _tls(self, table: TlsTable) -> TlsFiles:
+        if (table.cert_file is None) != (table.key_file is None):
+            self._fault("headend.tls", "cert_file and key_file go together")
+        return TlsFiles(
+            self._readable(table.ca_file, "headend.tls.ca_file"),
+            self._readable(table.cert_file, "headend.tls.cert_file"),
+            self._readable(table.key_file, "headend.tls.key_file"),
+        )
+
+    @overload
+    def _readable(self, name: str, path: str) -> Path: ...
+    @overload
+    def _readable(self, name: str | None, path: str) -> Path | None: ...
+    def _readable(self, name: str | None, path: str) -> Path | None:
+        if name is None:
+            return None
+        file = self._directory / name
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            self._fault(path, f"{file} cannot be read: {error.strerror}")
+        except ValueError:
+            self._fault(path, "expected the name of a file")
+        return file
+
+    # ----------------------------------------------------------- the assets
+
+    def _assets(self, document: Table) -> tuple[AssetConfig, ...]:
+        tables = document.get("assets", [])
+        if isinstance(tables, dict):
+            self._fault("assets", "expected a list (write [[assets]], with two brackets)")
+            return ()
+        most = RegistrationLimits().assets_max
+        if not isinstance(tables, list) or not 0 < len(tables) <= most:
+            self._fault("assets", f"expected 1 to {most} [[assets]] tables")
+            return ()
+        assets = []
+        places: dict[str, int] = {}
+        for index, table in enumerate(tables):
+            asset = self._asset(table, f"assets[{index}]")
+            if asset is None:
+                continue
+            assets.append(asset)
+            asset_id = asset.spec.asset_id
+            first = places.setdefault(asset_id, index)
+            if first != index:
+                self._fault(f"assets[{index}].id", f'"{asset_id}" is already assets[{first}]')
+        return tuple(assets)
+
+    def _asset(self, value: TomlValue, path: str) -> AssetConfig | None:
+        table = convert(value, AssetTable, path, self.faults)
+        if table is None:
+            return None
+        spec = self._spec(table, path)
+        guardrails = self._guardrails(table, path)
+        adapter = self._adapter(table.adapter, path)
+        if adapter is None:
+            return None
+        options = convert(table.options, adapter.options, f"{path}.options", self.faults)
+        if spec is None or guardrails is None or options is None:
+            return None
+        return AssetConfig(spec, guardrails, table.fallback, table.adapter, adapter, options)
+
+    def _spec(self, table: AssetTable, path: str) -> AssetSpec | None:
+        spec = AssetSpec(
+            asset_id=table.id,
+            name=table.name or table.id,
+            kind=table.kind,
+            p_min_mw=table.p_min_mw,
+            p_max_mw=table.p_max_mw,
+            energy_capacity_mwh=table.energy_capacity_mwh,
+            sample_interval_s=table.sample_interval_s,
+            points=self._points(table, path),
+        )
+        alone = Registration(site_id="site", site_name="", assets=(spec,))
+        try:
+            check_registration(alone, RegistrationLimits())
+        except RegistrationError as error:
+            place = error.path.removeprefix("assets[0]").replace(".asset_id", ".id")
+            self._fault(path + place, _expectation(error))
+            return None
+        return spec
+
+    def _points(self, table: AssetTable, path: str) -> tuple[PointSpec, ...]:
+        names = table.points
+        if names is None:
+            names = tuple(point.name for point in points_of(table.kind))
+        known = [point.name for point in POINTS]
+        points = []
+        for index, name in enumerate(names):
+            if name in known:
+                points.append(standard_point(name))
+            else:
+                self._fault(
+                    f"{path}.points[{index}]",
+                    f'no standard point is named "{name:.80}"{nearest(name, known)}; '
+                    "a point of your own goes into custom_points",
+                )
+        return (*points, *(PointSpec(custom.name, custom.unit) for custom in table.custom_points))
+
+    def _guardrails(self, table: AssetTable, path: str) -> Guardrails | None:
+        nameplate = Bounds(table.p_min_mw, table.p_max_mw)
+        low_mw, high_mw = table.limits.p_min_mw, table.limits.p_max_mw
+        limits = Bounds(
+            nameplate.low_mw if low_mw is None else low_mw,
+            nameplate.high_mw if high_mw is None else high_mw,
+        )
+        narrows = nameplate.contains(limits.low_mw) and nameplate.contains(limits.high_mw)
+        if not narrows or limits.low_mw > limits.high_mw:
+            self._fault(
+                f"{path}.limits",
+                f"expected p_min_mw <= p_max_mw within the nameplate ({nameplate.low_mw:g} to "
+                f"{nameplate.high_mw:g} MW), got {limits.low_mw:g} and {limits.high_mw:g}",
+            )
+            return None
+        match table.fallback:
+            case FallbackValue(value_mw):
+                power_mw = value_mw
+            case "zero":
+                power_mw = 0.0
+            case "release" | "hold":
+                return Guardrails(nameplate, limits)
+        if not limits.contains(power_mw):
+            self._fault(
+                f"{path}.fallback",
+                f"{power_mw:g} MW is outside what the asset may do "
+                f"({limits.low_mw:g} to {limits.high_mw:g} MW)",
+            )
+        return Guardrails(nameplate, limits)
+
+    def _adapter(self, name: str, path: str) -> Adapter[Any] | None:
+        loader = self._adapters.get(name)
+        if loader is None:
+            known = sorted(self._adapters)
+            listed = ", ".join(known) or "none"
+            self._fault(
+                f"{path}.adapter",
+                f'no adapter is named "{name:.80}"{nearest(name, known)}; installed: {listed}',
+            )
+            return None
+        try:
+            return loader()()
+        except Exception as error:  # noqa: BLE001 - a site's own package may fail in any way
+            self._fault(f"{path}.adapter", f'"{name}" is installed but does not load: {error!r}')
+            return None
+
+
+def _expectation(error: RegistrationError) -> str:
+    return error.detail.removeprefix(f"{error.path}: ")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

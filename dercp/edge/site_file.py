@@ -1,0 +1,94 @@
+"""The edge's one file, `site.toml`, as a technician writes it.
+
+docs/edge.md explains every key; a test holds both together.
+"""
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from dercp.model.points import Kind
+
+__all__ = [
+    "AgentTable",
+    "AssetTable",
+    "CustomPointTable",
+    "Fallback",
+    "FallbackValue",
+    "HeadendTable",
+    "LimitsTable",
+    "SiteTable",
+    "TlsTable",
+]
+
+
+class FallbackValue(msgspec.Struct, frozen=True):
+    """A power in MW that the asset goes to when a lease ends."""
+
+    value_mw: float
+
+
+Fallback: TypeAlias = Literal["release", "hold", "zero"] | FallbackValue
+
+
+class AgentTable(msgspec.Struct, frozen=True):
+    """[agent]: who this agent is."""
+
+    id: str
+    data_dir: str | None = None
+
+
+class TlsTable(msgspec.Struct, frozen=True):
+    """[headend.tls]: PEM files, relative to the file they are named in."""
+
+    ca_file: str
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
+class HeadendTable(msgspec.Struct, frozen=True):
+    """[headend]: where to dial, and how."""
+
+    address: str
+    tls: TlsTable | None = None
+    insecure: bool = False
+
+
+class SiteTable(msgspec.Struct, frozen=True):
+    """[site]: what stands here."""
+
+    id: str
+    name: str | None = None
+
+
+class CustomPointTable(msgspec.Struct, frozen=True):
+    """[[assets.custom_points]]: a point that no standard names."""
+
+    name: str
+    unit: str
+
+
+class LimitsTable(msgspec.Struct, frozen=True):
+    """[assets.limits]: narrows the nameplate, never widens it."""
+
+    p_min_mw: float | None = None
+    p_max_mw: float | None = None
+
+
+class AssetTable(msgspec.Struct, frozen=True, kw_only=True):
+    """[[assets]]: one asset and the device that speaks for it."""
+
+    id: str
+    name: str | None = None
+    kind: Kind
+    p_min_mw: float
+    p_max_mw: float
+    energy_capacity_mwh: float | None = None
+    sample_interval_s: float = 1.0
+    points: tuple[str, ...] | None = None
+    custom_points: tuple[CustomPointTable, ...] = ()
+    fallback: Fallback = "release"
+    limits: LimitsTable = LimitsTable()
+    adapter: str
+    # Read by the adapter's own Struct.
+    options: dict[str, Any] = {}
