@@ -5,7 +5,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from dercp.model.points import point_named
 from dercp.model.quality import Quality, worst
+
+_POWER = point_named("active_power_mw")
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -24,10 +27,17 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def reports(self) -> bool:
-        """Whether its active power may stand in a sum: known, fresh and not bad."""
+        """Whether its active power may stand in a sum: fresh, not bad, physically possible."""
         return (
-            not self.stale and self.active_power_mw is not None and self.quality is not Quality.BAD
+            not self.stale
+            and self.quality is not Quality.BAD
+            and _is_possible(self.active_power_mw)
         )
+
+    @property
+    def states_available(self) -> bool:
+        """Whether it says, in numbers that can be, between which powers it could run."""
+        return _is_possible(self.available_min_mw) and _is_possible(self.available_max_mw)
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,17 +72,13 @@ def aggregate(members: Iterable[Member]) -> Aggregate:
     """Sum up. The order of the members does not matter, not even in the last bit."""
     everyone = list(members)
     reporting = [m for m in everyone if m.reports]
-    available = [
-        (m.available_min_mw, m.available_max_mw, m)
-        for m in reporting
-        if m.available_min_mw is not None and m.available_max_mw is not None
-    ]
+    available = [m for m in reporting if m.states_available]
     return Aggregate(
-        active_power_mw=_sum(m.active_power_mw for m in reporting if m.active_power_mw is not None),
-        available_min_mw=_sum(low for low, _, _ in available),
-        available_max_mw=_sum(high for _, high, _ in available),
+        active_power_mw=_sum(m.active_power_mw for m in reporting),
+        available_min_mw=_sum(m.available_min_mw for m in available),
+        available_max_mw=_sum(m.available_max_mw for m in available),
         coverage_pct=_share_pct(reporting, everyone),
-        available_coverage_pct=_share_pct([m for _, _, m in available], everyone),
+        available_coverage_pct=_share_pct(available, everyone),
         assets_total=len(everyone),
         assets_reporting=len(reporting),
         oldest_age_s=max((m.age_s for m in reporting if m.age_s is not None), default=None),
@@ -80,12 +86,17 @@ def aggregate(members: Iterable[Member]) -> Aggregate:
     )
 
 
-def _sum(values: Iterable[float]) -> float | None:
-    terms = list(values)
+def _is_possible(power_mw: float | None) -> bool:
+    return power_mw is not None and _POWER.low <= power_mw <= _POWER.high
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    terms = [value for value in values if value is not None]
     return math.fsum(terms) if terms else None
 
 
 def _share_pct(part: list[Member], whole: list[Member]) -> float:
     """By nameplate; 0 of nothing, for then nothing is known."""
     total_mw = math.fsum(m.nameplate_mw for m in whole)
-    return 100.0 * math.fsum(m.nameplate_mw for m in part) / total_mw if total_mw > 0 else 0.0
+    part_mw = math.fsum(m.nameplate_mw for m in part)
+    return part_mw / total_mw * 100.0 if total_mw > 0 else 0.0

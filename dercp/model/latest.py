@@ -1,11 +1,12 @@
 """Latest known: which sample is current, when it is stale, and whose clock is believed.
 
-The order of the three questions for a sample that arrives:
-    1. `plausible_time`: a suspect clock makes the sample history only. It is stored
-       with its reason and counted, but it never becomes current; so a sample from the
-       far future cannot freeze the latest known.
-    2. `supersedes`: a late or backfilled sample is history only.
-    3. `is_stale`: asked whenever somebody reads.
+The questions in their order:
+    `order_time_us`: what is the sample ordered by? By its source time, unless the clock that
+        stamped it cannot be believed. It is never later than the present, so that no sample
+        from the future freezes the latest known.
+    `supersedes`: is it current by that? A late or backfilled sample is history only.
+    `plausible_time`: does a reader have to be told that its clock is suspect?
+    `is_stale`: may the latest known be taken for the present? Asked whenever somebody reads.
 """
 
 import msgspec
@@ -36,7 +37,31 @@ class ClockLimits(msgspec.Struct, frozen=True, kw_only=True):
     earliest_us: int = 1_577_836_800_000_000
 
 
-def plausible_time(source_time_us: int, now_us: int, limits: ClockLimits) -> Reason:
+CLOCK_LIMITS = ClockLimits()
+
+
+def order_time_us(
+    source_time_us: int, now_us: int, *, live: bool, limits: ClockLimits = CLOCK_LIMITS
+) -> int | None:
+    """What a sample is ordered by among those of its asset; None = it is history only.
+
+    | source time          | `live`      | from the backlog |
+    |----------------------|-------------|------------------|
+    | plausible, past      | source time | source time      |
+    | plausible, ahead     | the present | the present      |
+    | of a suspect clock   | the present | history only     |
+
+    A live sample with a suspect clock is still the newest thing known of its asset: the
+    operator sees it, marked. One from the backlog could be from any time.
+    """
+    if limits.earliest_us <= source_time_us <= now_us:
+        return source_time_us
+    if live or not plausible_time(source_time_us, now_us, limits):
+        return now_us
+    return None
+
+
+def plausible_time(source_time_us: int, now_us: int, limits: ClockLimits = CLOCK_LIMITS) -> Reason:
     """`CLOCK_SUSPECT` when no working clock gives this source time, else `NONE`."""
     ahead_us = source_time_us - now_us
     if source_time_us < limits.earliest_us or ahead_us > limits.ahead_s_max * 1_000_000:
@@ -45,7 +70,7 @@ def plausible_time(source_time_us: int, now_us: int, limits: ClockLimits) -> Rea
 
 
 def supersedes(candidate_us: int, current_us: int | None) -> bool:
-    """Whether a sample taken at `candidate_us` becomes current: it must not be older."""
+    """Whether a sample ordered at `candidate_us` becomes current: it must not be older."""
     return current_us is None or candidate_us >= current_us
 
 
