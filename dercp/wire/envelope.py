@@ -51,9 +51,9 @@ def encode_downlink(message: v1.Downlink) -> bytes:
 
 
 def decode_uplink(content: bytes) -> v1.Uplink:
-    """Read a message from the edge; one kind is set in it.
+    """Read a message from the edge: one kind is set, instants are within 1970 to 9999.
 
-    Enum values of a later version come as members without a name.
+    Fields of later versions are left out; their enum values are members without a name.
 
     Raises:
         WireError: MALFORMED or TOO_LARGE.
@@ -70,9 +70,9 @@ def decode_uplink(content: bytes) -> v1.Uplink:
 
 
 def decode_downlink(content: bytes) -> v1.Downlink:
-    """Read a message from the headend; one kind is set in it.
+    """Read a message from the headend: one kind is set, instants are within 1970 to 9999.
 
-    Enum values of a later version come as members without a name.
+    Fields of later versions are left out; their enum values are members without a name.
 
     Raises:
         WireError: MALFORMED or TOO_LARGE.

@@ -15,33 +15,28 @@ import msgspec
 from dercp.model.asset import PointSpec, Registration
 from dercp.model.quality import Quality, Reason, judge, worst
 from dercp.model.reading import Reading
-from dercp.wire._codec import parse
+from dercp.wire._codec import YEAR_10000_US, parse
 from dercp.wire.errors import WireError
 from dercp.wire.v1 import RejectCode
 from dercp.wire.v1 import edge_link_pb2 as upb
 
 __all__ = [
+    "PAYLOAD_BYTES_MAX",
+    "PAYLOAD_ROWS_MAX",
     "DeclaredQuality",
     "Frame",
-    "PayloadLimits",
     "PayloadSchema",
     "Row",
     "RowDraft",
     "encode_payload",
 ]
 
-YEAR_10000_US: Final = 253_402_300_800_000_000
-"""RFC 3339 has no words for this instant (UTC) and those after it."""
+PAYLOAD_BYTES_MAX: Final = 2 * 1024 * 1024
+PAYLOAD_ROWS_MAX: Final = 10_000
+"""As many as a registration may have assets; of ten points each they take 0.9 MB."""
 
 _QUALITIES: Final = frozenset(map(int, Quality))
 _REASONS: Final = sum(Reason)
-
-
-class PayloadLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much one payload may hold; 10,000 rows of ten points are 0.9 MB."""
-
-    bytes_max: int = 2 * 1024 * 1024
-    rows_max: int = 10_000
 
 
 class DeclaredQuality(msgspec.Struct, frozen=True, gc=False):
@@ -81,8 +76,15 @@ class Frame(msgspec.Struct, frozen=True):
 class PayloadSchema:
     """Reads and drafts the payloads that are written under one registration."""
 
-    def __init__(self, registration: Registration, limits: PayloadLimits | None = None) -> None:
-        self._limits = limits or PayloadLimits()
+    def __init__(
+        self,
+        registration: Registration,
+        *,
+        bytes_max: int = PAYLOAD_BYTES_MAX,
+        rows_max: int = PAYLOAD_ROWS_MAX,
+    ) -> None:
+        self._bytes_max = bytes_max
+        self._rows_max = rows_max
         # Assets of one kind mostly have the same points: they share a layout.
         layouts = {asset.points: _Layout(asset.points) for asset in registration.assets}
         self._layouts = [layouts[asset.points] for asset in registration.assets]
@@ -94,9 +96,9 @@ class PayloadSchema:
         Raises:
             WireError: BAD_PAYLOAD or TOO_LARGE.
         """
-        _check_most(len(payload), self._limits.bytes_max, "bytes")
+        _check_most(len(payload), self._bytes_max, "bytes")
         message = parse(upb.TelemetryPayload, payload, RejectCode.BAD_PAYLOAD)
-        _check_most(len(message.rows), self._limits.rows_max, "rows")
+        _check_most(len(message.rows), self._rows_max, "rows")
         return Frame(self._rows(message))
 
     def readings(self, row: Row) -> tuple[Reading, ...]:

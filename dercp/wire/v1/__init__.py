@@ -413,6 +413,10 @@ class RejectCode(betterproto2.Enum):
 
 @dataclass(eq=False, repr=False)
 class AssetRegistration(betterproto2.Message):
+    """
+    One asset as its site describes it.
+    """
+
     asset_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
 
     name: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -448,6 +452,10 @@ default_message_pool.register_message("dercp.v1", "AssetRegistration", AssetRegi
 
 @dataclass(eq=False, repr=False)
 class AssetRow(betterproto2.Message):
+    """
+    The values of one asset at one instant.
+    """
+
     asset_index: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
     """
     The asset's position in the registration.
@@ -455,7 +463,7 @@ class AssetRow(betterproto2.Message):
 
     time_offset_us: "int" = betterproto2.field(2, betterproto2.TYPE_SINT64)
     """
-    When the values were taken, counted from base_time_us.
+    When the values were taken, counted from base_time_us; 1970 to 9999 in all.
     """
 
     values: "list[float]" = betterproto2.field(3, betterproto2.TYPE_DOUBLE, repeated=True)
@@ -476,6 +484,10 @@ default_message_pool.register_message("dercp.v1", "AssetRow", AssetRow)
 
 @dataclass(eq=False, repr=False)
 class CancelDispatch(betterproto2.Message):
+    """
+    Asks the edge to end a dispatch early.
+    """
+
     dispatch_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
 
     revision: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
@@ -489,8 +501,6 @@ default_message_pool.register_message("dercp.v1", "CancelDispatch", CancelDispat
 @dataclass(eq=False, repr=False)
 class Dispatch(betterproto2.Message):
     """
-    --------------------------------------------------------------- dispatch
-
     A lease on a setpoint: it ends at until_us whoever is there to see it.
 
     Oneofs:
@@ -532,6 +542,10 @@ default_message_pool.register_message("dercp.v1", "Dispatch", Dispatch)
 
 @dataclass(eq=False, repr=False)
 class DispatchUpdate(betterproto2.Message):
+    """
+    What the edge says of a dispatch.
+    """
+
     dispatch_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
 
     revision: "int" = betterproto2.field(2, betterproto2.TYPE_UINT32)
@@ -554,6 +568,11 @@ class DispatchUpdate(betterproto2.Message):
     What the device says is in force; absent when nothing was read back.
     """
 
+    superseded_by: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
+    """
+    The dispatch that took its place; "" = none, or not known.
+    """
+
 
 default_message_pool.register_message("dercp.v1", "DispatchUpdate", DispatchUpdate)
 
@@ -561,7 +580,7 @@ default_message_pool.register_message("dercp.v1", "DispatchUpdate", DispatchUpda
 @dataclass(eq=False, repr=False)
 class Downlink(betterproto2.Message):
     """
-
+    What the headend says.
 
     Oneofs:
         - kind:
@@ -615,6 +634,10 @@ default_message_pool.register_message("dercp.v1", "Drain", Drain)
 
 @dataclass(eq=False, repr=False)
 class Event(betterproto2.Message):
+    """
+    Something that happened at the site.
+    """
+
     time_us: "int" = betterproto2.field(1, betterproto2.TYPE_INT64)
 
     asset_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -654,7 +677,7 @@ default_message_pool.register_message("dercp.v1", "GapReport", GapReport)
 @dataclass(eq=False, repr=False)
 class Heartbeat(betterproto2.Message):
     """
-    ---------------------------------------------------------------- session
+    Says that this end lives.
     """
 
     time_us: "int" = betterproto2.field(1, betterproto2.TYPE_INT64)
@@ -666,7 +689,7 @@ default_message_pool.register_message("dercp.v1", "Heartbeat", Heartbeat)
 @dataclass(eq=False, repr=False)
 class Hello(betterproto2.Message):
     """
-    ---------------------------------------------------------------- opening
+    Opens the session.
     """
 
     agent_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
@@ -691,9 +714,14 @@ default_message_pool.register_message("dercp.v1", "Hello", Hello)
 
 @dataclass(eq=False, repr=False)
 class PointRegistration(betterproto2.Message):
+    """
+    One value of an asset's rows.
+    """
+
     point: "Point" = betterproto2.field(1, betterproto2.TYPE_ENUM, default_factory=lambda: Point(0))
     """
-    A standard point, or POINT_CUSTOM with a name and a unit of the site's own.
+    A standard point, which then needs neither name nor unit; or POINT_CUSTOM with a
+    name and a unit of the site's own.
     """
 
     name: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -724,6 +752,10 @@ default_message_pool.register_message("dercp.v1", "Registration", Registration)
 
 @dataclass(eq=False, repr=False)
 class Reject(betterproto2.Message):
+    """
+    Says what was not taken, and why.
+    """
+
     code: "RejectCode" = betterproto2.field(
         1, betterproto2.TYPE_ENUM, default_factory=lambda: RejectCode(0)
     )
@@ -780,7 +812,7 @@ default_message_pool.register_message("dercp.v1", "TelemetryAck", TelemetryAck)
 @dataclass(eq=False, repr=False)
 class TelemetryBatch(betterproto2.Message):
     """
-    -------------------------------------------------------------- telemetry
+    Telemetry in the unit that is numbered, kept and acknowledged.
     """
 
     sequence: "int" = betterproto2.field(1, betterproto2.TYPE_UINT64)
@@ -821,7 +853,7 @@ default_message_pool.register_message("dercp.v1", "TelemetryPayload", TelemetryP
 @dataclass(eq=False, repr=False)
 class Uplink(betterproto2.Message):
     """
-
+    What the edge says.
 
     Oneofs:
         - kind:
@@ -857,6 +889,10 @@ default_message_pool.register_message("dercp.v1", "Uplink", Uplink)
 
 @dataclass(eq=False, repr=False)
 class ValueQuality(betterproto2.Message):
+    """
+    How far one value of a row may be trusted.
+    """
+
     point_index: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
 
     quality: "Quality" = betterproto2.field(
@@ -874,6 +910,10 @@ default_message_pool.register_message("dercp.v1", "ValueQuality", ValueQuality)
 
 @dataclass(eq=False, repr=False)
 class Welcome(betterproto2.Message):
+    """
+    Answers a Hello: the session is open.
+    """
+
     session_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
 
     epoch: "int" = betterproto2.field(2, betterproto2.TYPE_UINT64)

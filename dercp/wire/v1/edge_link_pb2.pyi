@@ -390,7 +390,7 @@ class CancelDispatch(_message.Message):
     def __init__(self, dispatch_id: _Optional[str] = ..., revision: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class DispatchUpdate(_message.Message):
-    __slots__ = ("dispatch_id", "revision", "state", "time_us", "reason", "detail", "readback_mw")
+    __slots__ = ("dispatch_id", "revision", "state", "time_us", "reason", "detail", "readback_mw", "superseded_by")
     DISPATCH_ID_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -398,6 +398,7 @@ class DispatchUpdate(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     READBACK_MW_FIELD_NUMBER: _ClassVar[int]
+    SUPERSEDED_BY_FIELD_NUMBER: _ClassVar[int]
     dispatch_id: str
     revision: int
     state: DispatchState
@@ -405,7 +406,8 @@ class DispatchUpdate(_message.Message):
     reason: str
     detail: str
     readback_mw: float
-    def __init__(self, dispatch_id: _Optional[str] = ..., revision: _Optional[int] = ..., state: _Optional[_Union[DispatchState, str]] = ..., time_us: _Optional[int] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., readback_mw: _Optional[float] = ...) -> None: ...
+    superseded_by: str
+    def __init__(self, dispatch_id: _Optional[str] = ..., revision: _Optional[int] = ..., state: _Optional[_Union[DispatchState, str]] = ..., time_us: _Optional[int] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., readback_mw: _Optional[float] = ..., superseded_by: _Optional[str] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ("time_us",)
