@@ -1,0 +1,37 @@
+"""Records and rows: a column is named as its field, and stands in the same order."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+
+from dercp.store.records import Record
+from dercp.store.sqlite._connection import Row
+
+R = TypeVar("R", bound=Record)
+
+
+def select(kind: type[Record], table: str) -> str:
+    """The beginning of a SELECT whose rows `records` understands."""
+    return f"SELECT {_columns(kind)} FROM {table}"  # noqa: S608  # names from our own code
+
+
+def insert(kind: type[Record], table: str) -> str:
+    """An INSERT of one record, to be bound to its `row_of`."""
+    marks = ", ".join("?" for _ in kind.__struct_fields__)
+    return f"INSERT INTO {table} ({_columns(kind)}) VALUES ({marks})"  # noqa: S608  # the same
+
+
+def row_of(record: Record) -> Row:
+    """The record's values in the order of its columns."""
+    return msgspec.structs.astuple(record)
+
+
+def records(kind: type[R], rows: Iterable[Row]) -> tuple[R, ...]:
+    """The records of rows that came from `select`."""
+    fields = kind.__struct_fields__
+    return tuple(kind(**dict(zip(fields, row, strict=True))) for row in rows)
+
+
+def _columns(kind: type[Record]) -> str:
+    return ", ".join(kind.__struct_fields__)

@@ -1,0 +1,45 @@
+"""Brings the file to the schema this release knows."""
+
+from importlib import resources
+from pathlib import Path
+
+import apsw
+
+from dercp.store.errors import StoreNewer
+
+_VERSIONS = """
+CREATE TABLE IF NOT EXISTS schema_version (
+  version    INTEGER PRIMARY KEY,
+  name       TEXT NOT NULL,
+  applied_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+) STRICT
+"""
+
+
+def migrate(db: apsw.Connection, path: Path) -> None:
+    """Apply the steps the file has not seen, each in a transaction of its own.
+
+    A step that was released is never edited: a new one follows it.
+
+    Raises:
+        StoreNewer: The file has seen steps that this release does not know.
+    """
+    db.execute(_VERSIONS)
+    reached: int = db.execute("SELECT coalesce(max(version), 0) FROM schema_version").get
+    steps = _steps()
+    if reached > len(steps):
+        raise StoreNewer(
+            f"{path}: written by a newer release (schema {reached}, this one knows {len(steps)}); "
+            "install that release, or restore the backup made before the upgrade"
+        )
+    for version, (name, sql) in enumerate(steps[reached:], start=reached + 1):
+        with db:
+            db.execute(sql)
+            db.execute("INSERT INTO schema_version (version, name) VALUES (?, ?)", (version, name))
+
+
+def _steps() -> list[tuple[str, str]]:
+    """Name and text of each step, in the order of the numbers their names begin with."""
+    folder = resources.files(__package__) / "migrations"
+    files = sorted((file.name, file) for file in folder.iterdir() if file.name.endswith(".sql"))
+    return [(name.removesuffix(".sql"), file.read_text("utf-8")) for name, file in files]

@@ -1,0 +1,51 @@
+"""One contract, several stores: every test that asks for `open_store` runs on each of them."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from dercp.model.dispatch import (
+    AssetTarget,
+    Dispatch,
+    DispatchRequest,
+    DispatchState,
+    Source,
+    TimelineEntry,
+)
+from dercp.store import Store, open_sqlite
+
+
+@pytest.fixture(params=["sqlite"])
+def open_store(tmp_path: Path) -> Callable[[], AbstractAsyncContextManager[Store]]:
+    """Opens the same place at each call: what was durable must be there again."""
+    return lambda: open_sqlite(tmp_path)
+
+
+@pytest.fixture
+def a_dispatch() -> Callable[..., Dispatch]:
+    """Makes a dispatch of two megawatts that stands in the given state."""
+
+    def make(
+        dispatch_id: str,
+        state: DispatchState = DispatchState.SUBMITTED,
+        *,
+        asset_id: str = "bess-1",
+        tenant_id: str = "default",
+    ) -> Dispatch:
+        return Dispatch(
+            dispatch_id=dispatch_id,
+            tenant_id=tenant_id,
+            request=DispatchRequest(
+                target=AssetTarget(asset_id),
+                setpoint_mw=2.0,
+                start_us=1_000_000,
+                until_us=901_000_000,
+                deliver_by_us=31_000_000,
+            ),
+            state=state,
+            timeline=(TimelineEntry(state=state, time_us=1_000_000, source=Source.OPERATOR),),
+        )
+
+    return make
