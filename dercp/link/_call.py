@@ -56,7 +56,7 @@ class Call:
         self._messages_received = 0
         self._messages_sent = 0
         self._bytes_sent = 0
-        stream.on_message = self._arrived
+        stream.buffer.wake = self._arrived
         stream.on_broken = self._break
 
     async def receive(self) -> bytes | None:

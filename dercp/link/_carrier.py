@@ -41,7 +41,7 @@ class SocketCarrier:
     def __init__(self, stream: trio.SocketStream, dead_after_s: float) -> None:
         self.address = _address_of(stream.socket)
         self._socket = socket.socket(fileno=stream.socket.detach())
-        self._socket.setblocking(False)
+        self._socket.setblocking(False)  # noqa: FBT003 - the socket module's signature
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             # The kernel cuts a connection whose bytes are not acknowledged: that finds a
             # link which is dead in one direction only, which no silence betrays.

@@ -95,7 +95,9 @@ async def open_call_over(
                 lambda _peer: _NoCalls(),
                 nursery,
                 end=CLIENT_END,
-                tls=None if tls is None else TlsEngine(tls, server_side=False, server_hostname=host),
+                tls=None
+                if tls is None
+                else TlsEngine(tls, server_side=False, server_hostname=host),
                 limits=limits,
                 report=_unreported,
             )

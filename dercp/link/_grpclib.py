@@ -105,7 +105,6 @@ class LinkStream(Stream):
         self.window_updated = Signal(within_s)  # type: ignore[assignment]  # see Signal
         self.headers_received = Signal(within_s)  # type: ignore[assignment]  # see Signal
         self.trailers_received = Signal(within_s)  # type: ignore[assignment]  # see Signal
-        self.on_message: Callable[[], None] = _nothing
         self.on_broken: Callable[[LinkError], None] = _nothing_of
         if stream_id is not None:
             self.init_stream(stream_id, connection)
@@ -115,7 +114,6 @@ class LinkStream(Stream):
         limits = self.connection.limits
         self.buffer = MessageBuffer(
             partial(connection.ack, stream_id),
-            lambda: self.on_message(),  # who waits is known later
             message_bytes_max=limits.message_bytes_max,
             window_bytes=limits.window_bytes,
         )
@@ -194,7 +192,12 @@ class LinkConnection(Connection):
         self.write_ready.set()
         self.stream_close_waiter = Signal(limits.write_within_s)  # type: ignore[assignment]  # see Signal
 
-    def create_stream(self, *, stream_id: int | None = None, wrapper: Wrapper | None = None) -> LinkStream:
+    def create_stream(
+        self,
+        *,
+        stream_id: int | None = None,
+        wrapper: Wrapper | None = None,  # noqa: ARG002 - a call is told through its stream
+    ) -> LinkStream:
         return LinkStream(self, self._connection, stream_id)
 
     def ack(self, stream_id: int, size: int) -> None:
@@ -246,7 +249,7 @@ class LinkEvents(EventsProcessor):
         super().process_response_received(event)
         stream = self.streams.get(event.stream_id)
         if stream is not None:
-            cast("LinkStream", stream).on_message()
+            cast("LinkStream", stream).buffer.wake()
 
     def process_stream_reset(self, event: StreamReset) -> None:
         stream = self.streams.get(event.stream_id)
@@ -265,7 +268,9 @@ class LinkProtocol(H2Protocol):
     connection: LinkConnection
     processor: LinkEvents
 
-    def __init__(self, handler: AbstractHandler, h2_config: H2Configuration, limits: LinkLimits) -> None:
+    def __init__(
+        self, handler: AbstractHandler, h2_config: H2Configuration, limits: LinkLimits
+    ) -> None:
         super().__init__(handler, _NO_TIMERS, h2_config)
         self.limits = limits
         self._bytes_without_event = 0
@@ -308,10 +313,6 @@ class LinkProtocol(H2Protocol):
         for event in events:
             self.processor.process(event)
         connection.flush()
-
-
-def _nothing() -> None:
-    """Nobody waits for this stream yet."""
 
 
 def _nothing_of(_error: LinkError) -> None:

@@ -29,9 +29,13 @@ class MessageBuffer:
 
     Args:
         ack: Gives credit in bytes back to the peer.
-        wake: Called while somebody waits, as soon as there is something to take.
         message_bytes_max: The longest message.
         window_bytes: The call's flow-control window.
+
+    Attributes:
+        awaited: Somebody waits for a message.
+        wake: Called while somebody waits, as soon as there is something to take.
+        bytes_received: What came so far, without padding.
     """
 
     __slots__ = (
@@ -44,21 +48,19 @@ class MessageBuffer:
         "_owed_max",
         "_partial",
         "_prepaid",
-        "_wake",
         "awaited",
         "bytes_received",
+        "wake",
     )
 
     def __init__(
         self,
         ack: Callable[[int], None],
-        wake: Callable[[], None],
         *,
         message_bytes_max: int,
         window_bytes: int,
     ) -> None:
         self._ack = ack
-        self._wake = wake
         self._message_bytes_max = message_bytes_max
         # Credit is handed over in quarters of the window: h2's bookkeeping costs
         # microseconds, and three quarters keep the peer sending.
@@ -70,6 +72,7 @@ class MessageBuffer:
         self._ended = False
         self._failure: LinkError | None = None
         self.awaited = False
+        self.wake: Callable[[], None] = _nothing
         self.bytes_received = 0
 
     def __len__(self) -> int:
@@ -177,7 +180,7 @@ class MessageBuffer:
     def _answer_waiter(self) -> None:
         if self._messages or self._ended or self._failure is not None:
             self.awaited = False
-            self._wake()
+            self.wake()
         else:
             self._prepay()
 
@@ -199,3 +202,7 @@ class MessageBuffer:
         if self._owed >= self._owed_max:
             owed, self._owed = self._owed, 0
             self._ack(owed)
+
+
+def _nothing() -> None:
+    """Nobody waits yet."""
