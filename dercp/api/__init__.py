@@ -1,0 +1,29 @@
+"""The REST facade of the headend.
+
+What is public:
+    create_app: the application over the ports of a headend.
+    serve_api: serves it on Trio until told to stop.
+    ApiSettings, ServeSettings: how much they take on.
+    FleetReader, DispatchDesk, Operations: what a headend must offer (ports).
+
+Where to look:
+    table: every operation; routes: what an operation is made of.
+    fleet, dispatches, operations, pages: the handlers.
+    resources: what is answered in JSON; queries, bodies, idempotency: what is asked.
+    problems: every refusal; openapi: the description; serving: the server.
+"""
+
+from dercp.api.app import ApiSettings, create_app
+from dercp.api.ports import DispatchDesk, FleetReader, Operations
+from dercp.api.serving import ServeSettings, TlsFiles, serve_api
+
+__all__ = [
+    "ApiSettings",
+    "DispatchDesk",
+    "FleetReader",
+    "Operations",
+    "ServeSettings",
+    "TlsFiles",
+    "create_app",
+    "serve_api",
+]

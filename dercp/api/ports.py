@@ -8,7 +8,7 @@ or an actor is async.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from actors import TreeNode
+from actors import Node
 from dercp.headend.views import (
     AgentView,
     AssetView,
@@ -56,8 +56,7 @@ class Operations(Protocol):
     """What the operator of the headend itself looks at."""
 
     def system(self) -> SystemView: ...
-    def tree(self) -> TreeNode: ...
+    def tree(self) -> Node: ...
     def counters(self) -> Mapping[str, float]:
         """Monotonic totals by Prometheus name without the `dercp_` prefix and `_total`."""
         ...
-

@@ -1,0 +1,210 @@
+"""The application: requests in, handlers called, answers out, and no other way to refuse."""
+
+import re
+from collections.abc import Mapping
+from hashlib import blake2b
+from math import ceil
+from uuid import uuid4
+
+import msgspec
+import structlog
+import trio
+from quart import request
+from quart_trio import QuartTrio
+from quart_trio.wrappers import TrioResponse as Response
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+    RequestTimeout,
+)
+
+from dercp.api.bodies import read_body
+from dercp.api.openapi import describe
+from dercp.api.ports import DispatchDesk, FleetReader, Operations
+from dercp.api.problems import (
+    BODY_TOO_LARGE,
+    INTERNAL_ERROR,
+    MALFORMED_REQUEST,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    OVERLOADED,
+    PROBLEM_JSON,
+    REQUEST_TIMEOUT,
+    TOO_SLOW,
+    UNSUPPORTED_MEDIA_TYPE,
+    Refusal,
+)
+from dercp.api.queries import read_query
+from dercp.api.routes import JSON, BodyCall, Call, Reply, Route, Services, Tagging
+from dercp.api.table import ROUTES
+from dercp.model.time import Clock
+
+PREFIXES = ("", "/v1")
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_AGES = re.compile(rb'"(?:age_s|oldest_age_s)":[^,}]*')
+
+_log = structlog.get_logger()
+_encoder = msgspec.json.Encoder()
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the API takes on."""
+
+    body_bytes_max: int = 64 * 1024
+    body_within_s: float = 10.0
+    answer_within_s: float = 10.0
+    # How long a reader may take to fetch one answer.
+    fetched_within_s: float = 60.0
+    requests_max: int = 200
+
+
+def create_app(
+    reader: FleetReader,
+    desk: DispatchDesk,
+    operations: Operations,
+    clock: Clock,
+    settings: ApiSettings,
+) -> QuartTrio:
+    """The REST facade over a headend."""
+    app = QuartTrio("dercp.api", static_folder=None, template_folder=None)
+    app.url_map.merge_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes_max
+    app.config["BODY_TIMEOUT"] = settings.body_within_s
+    app.config["RESPONSE_TIMEOUT"] = settings.fetched_within_s
+    services = Services(reader, desk, operations, clock, describe(ROUTES))
+    gate = trio.CapacityLimiter(settings.requests_max)
+    for route in ROUTES:
+        endpoint = _Endpoint(route, services, settings, gate)
+        for prefix in PREFIXES:
+            path = prefix + route.path.replace("{id}", "<id>")
+            app.add_url_rule(path, path, endpoint.answer, methods=[route.method])
+    app.add_url_rule("/", "/", _to_docs)
+    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(HTTPException, _refused_by_quart)
+    app.register_error_handler(Exception, _failed)
+    app.after_request(_finish)
+    return app
+
+
+class _Endpoint:
+    """Serves one route: checks the request, calls the handler, encodes the answer."""
+
+    def __init__(
+        self, route: Route, services: Services, settings: ApiSettings, gate: trio.CapacityLimiter
+    ) -> None:
+        self._route = route
+        self._services = services
+        self._answer_within_s = settings.answer_within_s
+        self._gate = gate
+
+    async def answer(self, **path: str) -> Response:
+        try:
+            self._gate.acquire_nowait()
+        except trio.WouldBlock:
+            detail = f"{self._gate.total_tokens} requests are being served already"
+            raise Refusal(OVERLOADED, detail, retry_after_s=1) from None
+        try:
+            call = await self._read(path)
+            with trio.fail_after(self._answer_within_s):
+                result = await self._route.handler(self._services, call)
+        except trio.TooSlowError as error:
+            detail = f"no answer within {self._answer_within_s:g} s"
+            raise Refusal(TOO_SLOW, detail, retry_after_s=1) from error
+        finally:
+            self._gate.release()
+        return self._respond(result)
+
+    async def _read(self, path: Mapping[str, str]) -> Call:
+        query = read_query(self._route.query, request.args.items(multi=True))
+        name = path.get("id", "")
+        if self._route.body is None:
+            return Call(query=query, id=name, headers=request.headers)
+        if request.mimetype != JSON or "Content-Encoding" in request.headers:
+            raise Refusal(
+                UNSUPPORTED_MEDIA_TYPE,
+                f"expected Content-Type: {JSON} and no Content-Encoding, "
+                f"got {request.headers.get('Content-Type', 'none')!r}",
+            )
+        body = read_body(self._route.body, await request.get_data())
+        return BodyCall(query=query, id=name, headers=request.headers, body=body)
+
+    def _respond(self, result: msgspec.Struct | Reply) -> Response:
+        if not isinstance(result, Reply):
+            result = Reply(content=_encoder.encode(result))
+        headers = dict(result.headers)
+        if self._route.tagging is Tagging.BUT_FOR_AGES:
+            headers["ETag"] = tag = _weak_tag(result.content)
+            if tag in request.headers.get("If-None-Match", ""):
+                return Response(status=304, headers=headers)
+        return Response(
+            result.content,
+            status=self._route.status,
+            headers=headers,
+            content_type=self._route.media_type,
+        )
+
+
+def _weak_tag(content: bytes) -> str:
+    """The same for answers that differ in nothing but ages, which a reader can count on."""
+    return f'W/"{blake2b(_AGES.sub(b"", content), digest_size=12).hexdigest()}"'
+
+
+def _problem(refusal: Refusal) -> Response:
+    response = Response(
+        _encoder.encode(refusal.problem), status=refusal.kind.status, content_type=PROBLEM_JSON
+    )
+    if refusal.retry_after_s is not None:
+        response.headers["Retry-After"] = str(max(1, ceil(refusal.retry_after_s)))
+    return response
+
+
+async def _refused(refusal: Refusal) -> Response:
+    return _problem(refusal)
+
+
+async def _refused_by_quart(error: HTTPException) -> Response:
+    """What Quart refuses before a handler is called."""
+    match error:
+        case NotFound():
+            refusal = Refusal(NOT_FOUND, f"there is no path {request.path[:80]!r}")
+        case MethodNotAllowed():
+            refusal = Refusal(
+                METHOD_NOT_ALLOWED, f"{request.path[:80]} does not know {request.method}"
+            )
+        case RequestEntityTooLarge():
+            limit = request.max_content_length
+            refusal = Refusal(BODY_TOO_LARGE, f"the body has more than {limit} bytes")
+        case RequestTimeout():
+            refusal = Refusal(REQUEST_TIMEOUT, "the body did not arrive in time")
+        case _:
+            refusal = Refusal(MALFORMED_REQUEST, error.description or error.name)
+    response = _problem(refusal)
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+    return response
+
+
+async def _failed(error: Exception) -> Response:
+    """A defect: told by an id to the caller, and with all it has to the log."""
+    instance = uuid4().urn
+    _log.error("request_failed", instance=instance, path=request.path, exc_info=error)
+    detail = "the headend made a mistake; its log has the details under this instance"
+    return _problem(Refusal(INTERNAL_ERROR, detail, instance=instance))
+
+
+async def _to_docs() -> Response:
+    return Response(status=307, headers={"Location": "/docs"})
+
+
+async def _finish(response: Response) -> Response:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

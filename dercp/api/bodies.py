@@ -1,0 +1,67 @@
+"""Request bodies: JSON into a typed shape, with all that is wrong told at once."""
+
+from typing import TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import NODEFAULT
+
+from dercp.api.problems import INVALID_BODY, MALFORMED_JSON, Fault, Refusal
+from dercp.api.queries import unknown_name
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def read_body(shape: type[S], content: bytes) -> S:
+    """Parse a JSON object whose members are the fields of `shape`.
+
+    Raises:
+        Refusal: `malformed-json` with the position; `invalid-body` with a fault for each
+            member that is unknown, missing or wrong.
+    """
+    members = _read_object(content)
+    fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
+    faults = [
+        Fault(pointer=_pointer(name), detail=unknown_name("member", name, fields))
+        for name in members
+        if name not in fields
+    ]
+    values = {}
+    for name, field in fields.items():
+        if name not in members:
+            if field.default is NODEFAULT:
+                faults.append(Fault(pointer=_pointer(name), detail=f"{name}: is required"))
+            continue
+        try:
+            values[field.name] = msgspec.convert(members[name], field.type)
+        except msgspec.ValidationError as error:
+            faults.append(Fault(pointer=_pointer(name), detail=f"{name}: {_sentence(error)}"))
+    if faults:
+        raise Refusal(INVALID_BODY, "; ".join(f.detail for f in faults), faults=faults)
+    return shape(**values)
+
+
+def _read_object(content: bytes) -> dict[str, object]:
+    try:
+        members = msgspec.json.decode(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise Refusal(MALFORMED_JSON, f"byte {error.start} of the body is not UTF-8") from None
+    except msgspec.DecodeError as error:
+        position = "" if "byte" in str(error) else f" (of {len(content)} bytes)"
+        raise Refusal(MALFORMED_JSON, f"the body cannot be read: {error}{position}") from None
+    except RecursionError:
+        raise Refusal(MALFORMED_JSON, "the body is nested too deeply to be read") from None
+    if not isinstance(members, dict):
+        detail = "the body must be a JSON object"
+        raise Refusal(INVALID_BODY, detail, faults=[Fault(pointer="#", detail=detail)])
+    return members
+
+
+def _pointer(name: str) -> str:
+    """A JSON pointer to a member of the body, as a URI fragment (RFC 6901, sections 3 and 6)."""
+    return "#/" + quote(name[:80].replace("~", "~0").replace("/", "~1"))
+
+
+def _sentence(error: msgspec.ValidationError) -> str:
+    text = str(error)
+    return text[0].lower() + text[1:]

@@ -1,0 +1,99 @@
+"""What the operator of the headend asks: alive, ready, how busy, and made of what."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from actors import MailboxStatistics, Node
+from dercp.api.metrics import exposition
+from dercp.api.problems import NOT_READY, Refusal
+from dercp.api.queries import Query
+from dercp.api.resources import Resource
+from dercp.api.routes import Call, Reply, Services
+
+RETRY_READINESS_S = 1.0
+
+
+class Liveness(Resource):
+    """The process answers."""
+
+    alive: bool
+
+
+class Readiness(Resource):
+    """The headend serves, and what it serves."""
+
+    ready: bool
+    assets: int
+    assets_online: int
+    agents_connected: int
+
+
+class MailboxResource(Resource):
+    """What a mailbox has seen since the start."""
+
+    waiting: int
+    accepted: int
+    handled: int
+    rejected: int
+    dropped: int
+    conflated: int
+    expired: int
+    dead_letters: int
+
+
+class ActorResource(Resource):
+    """An actor or supervisor and what runs below it."""
+
+    name: str
+    path: str
+    kind: str
+    state: str
+    restarts: int
+    mailbox: Annotated[MailboxResource, Meta(description="Null for a supervisor")] | None
+    children: "tuple[ActorResource, ...]"
+
+
+async def livez(services: Services, call: Call[Query]) -> Liveness:
+    """Whether the loop turns; an answer is a yes."""
+    return Liveness(alive=True)
+
+
+async def readyz(services: Services, call: Call[Query]) -> Readiness:
+    """Whether the headend can do its work; why not is in the problem."""
+    system = services.operations.system()
+    if not system.ready:
+        raise Refusal(NOT_READY, system.not_ready_because, retry_after_s=RETRY_READINESS_S)
+    return Readiness(
+        ready=True,
+        assets=system.assets,
+        assets_online=system.assets_online,
+        agents_connected=system.agents_connected,
+    )
+
+
+async def metrics(services: Services, call: Call[Query]) -> Reply[str]:
+    """All totals for Prometheus."""
+    return Reply(content=exposition(services.operations))
+
+
+async def actor_tree(services: Services, call: Call[Query]) -> ActorResource:
+    """The tree of actors, and what their mailboxes have seen."""
+    return _actor_resource(services.operations.tree())
+
+
+def _actor_resource(node: Node) -> ActorResource:
+    return ActorResource(
+        name=node.name,
+        path=node.path,
+        kind=node.kind,
+        state=node.state,
+        restarts=node.restarts,
+        mailbox=None if node.mailbox is None else _mailbox_resource(node.mailbox),
+        children=tuple(map(_actor_resource, node.children)),
+    )
+
+
+def _mailbox_resource(seen: MailboxStatistics) -> MailboxResource:
+    return msgspec.convert(seen, MailboxResource, from_attributes=True)

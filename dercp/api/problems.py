@@ -1,0 +1,225 @@
+"""Every way in which the API says no: the catalogue of problem types (RFC 9457)."""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class ProblemType(msgspec.Struct, frozen=True):
+    """One kind of refusal, stable for programs.
+
+    Its page at `/problems/{slug}` is what the `type` of a problem document points to.
+    """
+
+    slug: str
+    status: int
+    title: str
+    # What happened and what to do about it, for the person who reads the page.
+    meaning: str
+
+    @property
+    def uri(self) -> str:
+        """The `type` member, relative to wherever the API is served."""
+        return f"/problems/{self.slug}"
+
+
+MALFORMED_REQUEST = ProblemType(
+    "malformed-request",
+    400,
+    "The request is not valid HTTP",
+    "The server could not read the request at all. Check the client or the proxy before it.",
+)
+MALFORMED_JSON = ProblemType(
+    "malformed-json",
+    400,
+    "The body is not JSON",
+    "The body must be one JSON value in UTF-8. The detail names the byte that cannot be read.",
+)
+INVALID_PARAMETERS = ProblemType(
+    "invalid-parameters",
+    400,
+    "A query parameter is unknown or has an impossible value",
+    "Each entry of `errors` names the parameter and says what is expected. Unknown parameters "
+    "are refused because a filter that is misspelt and ignored returns the wrong assets.",
+)
+MISSING_IDEMPOTENCY_KEY = ProblemType(
+    "missing-idempotency-key",
+    400,
+    "The Idempotency-Key header is missing",
+    "A dispatch moves power. Send a fresh Idempotency-Key with every new one, and the same key "
+    "when you repeat a request whose answer you did not see.",
+)
+MALFORMED_IDEMPOTENCY_KEY = ProblemType(
+    "malformed-idempotency-key",
+    400,
+    "The Idempotency-Key header cannot be read",
+    'Use 1 to 128 visible ASCII characters, bare (8e03978e) or quoted ("8e03978e").',
+)
+NOT_FOUND = ProblemType(
+    "not-found",
+    404,
+    "There is nothing here",
+    "No such path, or nothing with this id. /openapi.json lists all paths.",
+)
+METHOD_NOT_ALLOWED = ProblemType(
+    "method-not-allowed",
+    405,
+    "The path does not know this method",
+    "The Allow header lists the methods it knows.",
+)
+REQUEST_TIMEOUT = ProblemType(
+    "request-timeout",
+    408,
+    "The body did not arrive in time",
+    "Nothing was done. Send the request again.",
+)
+BODY_TOO_LARGE = ProblemType(
+    "body-too-large",
+    413,
+    "The body is too large",
+    "Nothing was read and nothing was done.",
+)
+UNSUPPORTED_MEDIA_TYPE = ProblemType(
+    "unsupported-media-type",
+    415,
+    "The body must be application/json",
+    "Send Content-Type: application/json, without a Content-Encoding.",
+)
+INVALID_BODY = ProblemType(
+    "invalid-body",
+    422,
+    "The body is JSON, but not what this operation takes",
+    "Each entry of `errors` has a JSON pointer into the body and says what is expected there. "
+    "Unknown members are refused: a misspelt limit must not be taken for no limit.",
+)
+DISPATCH_REFUSED = ProblemType(
+    "dispatch-refused",
+    422,
+    "The asset cannot be dispatched like this",
+    "The request is well formed but outside what the asset allows. `errors` says which member, "
+    "with a stable `reason`. No dispatch was made; the Idempotency-Key stays unused.",
+)
+UNKNOWN_TARGET = ProblemType(
+    "unknown-target",
+    422,
+    "Nobody registered the target of the dispatch",
+    "No asset of this id is known. GET /assets lists those that are.",
+)
+UNSUPPORTED_TARGET = ProblemType(
+    "unsupported-target",
+    422,
+    "A site cannot be dispatched yet",
+    "This version dispatches single assets. Name one with `asset_id`.",
+)
+IDEMPOTENCY_KEY_REUSED = ProblemType(
+    "idempotency-key-reused",
+    422,
+    "The Idempotency-Key belongs to another dispatch",
+    "The key was used before with another body. A new dispatch needs a new key.",
+)
+TOO_MANY_DISPATCHES = ProblemType(
+    "too-many-dispatches",
+    429,
+    "Too many dispatches wait",
+    "No dispatch was made. Try again after Retry-After seconds, with the same key.",
+)
+INTERNAL_ERROR = ProblemType(
+    "internal-error",
+    500,
+    "The headend made a mistake",
+    "This is a defect of the headend. The log holds the details under the id in `instance`.",
+)
+NOT_READY = ProblemType(
+    "not-ready",
+    503,
+    "The headend is not ready",
+    "The detail says what it waits for, or that it is shutting down.",
+)
+OVERLOADED = ProblemType(
+    "overloaded",
+    503,
+    "Too many requests at once",
+    "Nothing was done. Try again after Retry-After seconds.",
+)
+TOO_SLOW = ProblemType(
+    "too-slow",
+    503,
+    "The headend did not answer in time",
+    "Whether a dispatch was taken is not known: repeat it with the same Idempotency-Key, "
+    "which makes it at most once.",
+)
+
+CATALOGUE: tuple[ProblemType, ...] = (
+    MALFORMED_REQUEST,
+    MALFORMED_JSON,
+    INVALID_PARAMETERS,
+    MISSING_IDEMPOTENCY_KEY,
+    MALFORMED_IDEMPOTENCY_KEY,
+    NOT_FOUND,
+    METHOD_NOT_ALLOWED,
+    REQUEST_TIMEOUT,
+    BODY_TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    INVALID_BODY,
+    DISPATCH_REFUSED,
+    UNKNOWN_TARGET,
+    UNSUPPORTED_TARGET,
+    IDEMPOTENCY_KEY_REUSED,
+    TOO_MANY_DISPATCHES,
+    INTERNAL_ERROR,
+    NOT_READY,
+    OVERLOADED,
+    TOO_SLOW,
+)
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with a request, and where."""
+
+    detail: str
+    # JSON Pointer into the body, as a URI fragment ("#/setpoint_mw").
+    pointer: str | UnsetType = UNSET
+    # Name of the query parameter.
+    parameter: str | UnsetType = UNSET
+    # A stable word, where the model has one ("outside_nameplate").
+    reason: str | UnsetType = UNSET
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a request that was refused (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    # Of unexpected errors only: the id under which the log holds the details.
+    instance: str | UnsetType = UNSET
+    errors: tuple[Fault, ...] | UnsetType = UNSET
+
+
+class Refusal(Exception):
+    """Raised anywhere below a route to answer with a problem."""
+
+    def __init__(
+        self,
+        kind: ProblemType,
+        detail: str,
+        *,
+        faults: Sequence[Fault] = (),
+        instance: str | UnsetType = UNSET,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.retry_after_s = retry_after_s
+        self.problem = Problem(
+            type=kind.uri,
+            title=kind.title,
+            status=kind.status,
+            detail=detail,
+            instance=instance,
+            errors=tuple(faults) or UNSET,
+        )

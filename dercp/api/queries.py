@@ -1,0 +1,157 @@
+"""Query parameters: typed, bounded, and refused by name when nobody knows them."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from enum import StrEnum
+from itertools import islice
+from typing import Annotated, TypeVar, get_args
+
+import msgspec
+from msgspec import Meta
+
+from dercp.api.problems import INVALID_PARAMETERS, Fault, Refusal
+from dercp.headend.views import AgentStatus, AgentView, AssetView
+from dercp.model.points import Kind
+
+Q = TypeVar("Q", bound="Query")
+V = TypeVar("V")
+
+Cursor = Annotated[str, Meta(max_length=200, description="`next` of the page before this one")]
+SiteFilter = Annotated[str, Meta(max_length=64, description="Only what belongs to this site")]
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """The parameters of an operation that takes none; base of all others."""
+
+
+class PageQuery(Query):
+    """Which part of a list is wanted."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Items in one answer, at most")] = 100
+    cursor: Cursor | None = None
+
+
+class SiteQuery(PageQuery):
+    """Which sites are wanted."""
+
+
+class AgentQuery(PageQuery):
+    """Which agents are wanted."""
+
+    site_id: SiteFilter | None = None
+    status: AgentStatus | None = None
+
+    def takes(self, agent: AgentView) -> bool:
+        """Whether the agent passes all filters that were given."""
+        return self.site_id in (None, agent.site_id) and self.status in (None, agent.status)
+
+
+class AssetFilter(PageQuery):
+    """Which assets are wanted."""
+
+    site_id: SiteFilter | None = None
+    kind: Kind | None = None
+    online: Annotated[bool, Meta(description="Whether its agent's session is up")] | None = None
+    stale: Annotated[bool, Meta(description="Whether its values are too old")] | None = None
+
+    def takes(self, asset: AssetView) -> bool:
+        """Whether the asset passes all filters that were given."""
+        return (
+            self.site_id in (None, asset.site_id)
+            and self.kind in (None, asset.spec.kind)
+            and self.online in (None, asset.online)
+            and self.stale in (None, asset.stale)
+        )
+
+
+class FleetQuery(AssetFilter):
+    """Of which assets the telemetry is wanted."""
+
+    limit: Annotated[int, Meta(ge=1, le=10_000, description="Items in one answer, at most")] = 100
+
+
+def read_query(shape: type[Q], parameters: Iterable[tuple[str, str]]) -> Q:
+    """Parse the parameters of a request.
+
+    Raises:
+        Refusal: `invalid-parameters`, with one fault for each that is wrong.
+    """
+    fields = {field.name: field.type for field in msgspec.structs.fields(shape)}
+    values: dict[str, object] = {}
+    faults = []
+    for name, text in parameters:
+        if name not in fields:
+            faults.append(Fault(parameter=name, detail=unknown_name("parameter", name, fields)))
+        elif name in values:
+            faults.append(Fault(parameter=name, detail=f"{name}: given more than once"))
+        else:
+            try:
+                values[name] = msgspec.convert(text, fields[name], strict=False)
+            except msgspec.ValidationError as error:
+                sentence = f"{name}: {_expectation(fields[name], error)}, got {text[:80]!r}"
+                faults.append(Fault(parameter=name, detail=sentence))
+    if faults:
+        detail = "; ".join(fault.detail for fault in faults)
+        raise Refusal(INVALID_PARAMETERS, detail, faults=faults)
+    return shape(**values)
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
+    """A sentence for somebody who used a name that does not exist."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    listed = ", ".join(names) if names else "none"
+    return f"unknown {what} {name[:80]!r}{hint} (known: {listed})"
+
+
+def _expectation(kind: type, error: msgspec.ValidationError) -> str:
+    for option in (kind, *get_args(kind)):
+        if isinstance(option, type) and issubclass(option, StrEnum):
+            return f"expected one of {', '.join(option)}"
+    sentence = str(error).partition(", got")[0]
+    return sentence[0].lower() + sentence[1:]
+
+
+def encode_cursor(last_id: str) -> str:
+    """The cursor of a page that ended with this id."""
+    return urlsafe_b64encode(f"after:{last_id}".encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> str:
+    """The id after which the next page begins.
+
+    Raises:
+        Refusal: `invalid-parameters`, when it is no cursor of ours.
+    """
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        label, _, last_id = urlsafe_b64decode(padded).decode("ascii").partition(":")
+    except ValueError:
+        label, last_id = "", ""
+    if label != "after" or encode_cursor(last_id) != cursor:
+        detail = "cursor: use the `next` of the page before, unchanged, or leave it out"
+        raise Refusal(INVALID_PARAMETERS, detail, faults=[Fault(parameter="cursor", detail=detail)])
+    return last_id
+
+
+def cut_page(
+    rows: Sequence[V],
+    query: PageQuery,
+    *,
+    id_of: Callable[[V], str],
+    takes: Callable[[V], bool],
+) -> tuple[list[V], str | None]:
+    """One page of rows sorted by id, and the cursor of the page after it.
+
+    The cursor is the last id given out, so rows that come and go between two pages are
+    neither repeated nor make others be missed.
+    """
+    begin = 0
+    if query.cursor is not None:
+        begin = bisect_right(rows, decode_cursor(query.cursor), key=id_of)
+    found = list(islice(filter(takes, islice(rows, begin, None)), query.limit + 1))
+    page = found[: query.limit]
+    return page, encode_cursor(id_of(page[-1])) if len(found) > query.limit else None

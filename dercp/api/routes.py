@@ -1,0 +1,103 @@
+"""What an operation is made of: the words in which the route table is written."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from enum import Enum, auto
+from functools import cached_property
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from dercp.api.ports import DispatchDesk, FleetReader, Operations
+from dercp.api.problems import ProblemType
+from dercp.api.queries import Query
+from dercp.model.time import Clock
+
+JSON = "application/json"
+
+Q = TypeVar("Q", bound=Query)
+B = TypeVar("B", bound=msgspec.Struct)
+T = TypeVar("T")
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What the handlers work with."""
+
+    reader: FleetReader
+    desk: DispatchDesk
+    operations: Operations
+    clock: Clock
+    # The description of the API, encoded.
+    openapi: bytes
+
+
+class Call(msgspec.Struct, Generic[Q], frozen=True, kw_only=True):
+    """One request, its parameters already checked."""
+
+    query: Q
+    # What stands for `{id}` in the path; empty where the path has none.
+    id: str
+    headers: Mapping[str, str]
+
+
+class BodyCall(Call[Query], Generic[B], frozen=True, kw_only=True):
+    """One request with a body, already checked."""
+
+    body: B
+
+
+class Reply(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """An answer that is already encoded; `T` is the shape that its content has."""
+
+    content: bytes | AsyncIterator[bytes]
+    headers: Mapping[str, str] = {}
+
+
+class Tagging(Enum):
+    """Whether an answer carries an ETag, and so may become a 304."""
+
+    NONE = auto()
+    # Weak: answers with one tag tell the same, but for how old it has become since.
+    BUT_FOR_AGES = auto()
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """One operation. The application serves, and OpenAPI tells, what stands here.
+
+    The parameters, the body and the answer are those of the handler's annotations, so
+    the type checker holds the description to the code.
+    """
+
+    method: Literal["GET", "POST"] = "GET"
+    path: str
+    handler: Callable[[Services, Any], Awaitable[msgspec.Struct | Reply[Any]]]
+    tag: str
+    status: int = 200
+    media_type: str = JSON
+    tagging: Tagging = Tagging.NONE
+    # Headers that must be sent, and that will be answered: name -> what it says.
+    asks_headers: Mapping[str, str] = {}
+    tells_headers: Mapping[str, str] = {}
+    # Beyond those that any operation, any with an id, or any with a body may answer.
+    problems: tuple[ProblemType, ...] = ()
+
+    @cached_property
+    def query(self) -> type[Query]:
+        """The parameters."""
+        call = self._hints["call"]
+        return Query if get_origin(call) is BodyCall else get_args(call)[0]
+
+    @cached_property
+    def body(self) -> type[msgspec.Struct] | None:
+        """The shape of the body; None for an operation without one."""
+        call = self._hints["call"]
+        return get_args(call)[0] if get_origin(call) is BodyCall else None
+
+    @cached_property
+    def answer(self) -> Any:
+        """The shape of the answer."""
+        shape = self._hints["return"]
+        return get_args(shape)[0] if get_origin(shape) is Reply else shape
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        return get_type_hints(self.handler)

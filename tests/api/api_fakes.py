@@ -1,0 +1,275 @@
+"""A headend of fakes: three assets at two sites, one of them gone silent."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from quart_trio import QuartTrio
+
+from actors import MailboxStatistics, Node, State
+from dercp.api import ApiSettings, create_app
+from dercp.headend.errors import DeskBusy, KeyReused, UnknownTarget
+from dercp.headend.views import (
+    AgentStatus,
+    AgentView,
+    AssetView,
+    PointView,
+    SessionView,
+    SiteView,
+    SystemView,
+    TelemetryView,
+)
+from dercp.model.aggregate import Aggregate
+from dercp.model.asset import AssetSpec, standard_point
+from dercp.model.dispatch import (
+    AssetTarget,
+    Dispatch,
+    DispatchLimits,
+    DispatchRequest,
+    check_request,
+    submit,
+)
+from dercp.model.points import Kind
+from dercp.model.quality import Quality, Reason
+
+NOW_US = 1_795_442_400_000_000  # 2026-11-23T14:00:00Z
+
+
+def asset(
+    asset_id: str, *, site_id: str = "north", kind: Kind = Kind.STORAGE, stale: bool = False
+) -> AssetView:
+    """An asset of 2 MW either way."""
+    spec = AssetSpec(
+        asset_id=asset_id,
+        name=f"Asset {asset_id}",
+        kind=kind,
+        p_min_mw=-2.0,
+        p_max_mw=2.0,
+        energy_capacity_mwh=4.0,
+        points=(standard_point("active_power_mw"), standard_point("soc_pct")),
+    )
+    return AssetView(
+        spec=spec,
+        site_id=site_id,
+        agent_id=f"{site_id}-edge",
+        online=not stale,
+        stale=stale,
+        age_s=None if stale else 0.25,
+    )
+
+
+def telemetry(view: AssetView) -> TelemetryView:
+    """A good power and a doubtful state of charge; nothing at all when stale."""
+    points = (
+        PointView(
+            name="active_power_mw",
+            value=1.25,
+            unit="MW",
+            quality=Quality.GOOD,
+            reasons=Reason.NONE,
+        ),
+        PointView(
+            name="soc_pct",
+            value=None,
+            unit="%",
+            quality=Quality.BAD,
+            reasons=Reason.STALE | Reason.OUT_OF_RANGE,
+        ),
+    )
+    return TelemetryView(
+        asset_id=view.spec.asset_id,
+        site_id=view.site_id,
+        source_time_us=None if view.stale else NOW_US - 250_000,
+        ingest_time_us=None if view.stale else NOW_US - 200_000,
+        age_s=view.age_s,
+        stale=view.stale,
+        points=() if view.stale else points,
+    )
+
+
+def session(number: int, *, ended: bool = False) -> SessionView:
+    """A session of one agent."""
+    return SessionView(
+        session_id=f"s{number}",
+        epoch=number,
+        peer="192.0.2.7:40001",
+        connected_us=NOW_US - 60_000_000,
+        disconnected_us=NOW_US if ended else None,
+        reason="link_lost" if ended else None,
+        frames=60,
+        samples=120,
+        rejects=0,
+    )
+
+
+class FakeReader:
+    """A fleet in memory."""
+
+    def __init__(self, assets: Sequence[AssetView]) -> None:
+        self.by_id = {view.spec.asset_id: view for view in assets}
+        self.samples = {asset_id: telemetry(view) for asset_id, view in self.by_id.items()}
+        self.history = [session(3), session(2, ended=True), session(1, ended=True)]
+
+    def assets(self) -> Sequence[AssetView]:
+        return [self.by_id[asset_id] for asset_id in sorted(self.by_id)]
+
+    def asset(self, asset_id: str) -> AssetView | None:
+        return self.by_id.get(asset_id)
+
+    def telemetry(self, asset_id: str) -> TelemetryView | None:
+        return self.samples.get(asset_id)
+
+    def sites(self) -> Sequence[SiteView]:
+        ids = sorted({view.site_id for view in self.by_id.values()})
+        return [site for site_id in ids if (site := self.site(site_id))]
+
+    def site(self, site_id: str) -> SiteView | None:
+        members = [view for view in self.assets() if view.site_id == site_id]
+        if not members:
+            return None
+        total = Aggregate(
+            active_power_mw=1.25,
+            available_min_mw=None,
+            available_max_mw=None,
+            coverage_pct=50.0,
+            available_coverage_pct=0.0,
+            assets_total=len(members),
+            assets_reporting=1,
+            oldest_age_s=0.25,
+            worst_quality=Quality.GOOD,
+        )
+        return SiteView(
+            site_id=site_id,
+            name=f"Site {site_id}",
+            agent_ids=(f"{site_id}-edge",),
+            asset_ids=tuple(view.spec.asset_id for view in members),
+            aggregate=total,
+        )
+
+    def agents(self) -> Sequence[AgentView]:
+        return [
+            AgentView(
+                agent_id=f"{site.site_id}-edge",
+                site_id=site.site_id,
+                site_name=site.name,
+                status=status,
+                software_version="0.1.0",
+                asset_ids=site.asset_ids,
+                session=self.history[0] if status is AgentStatus.CONNECTED else None,
+                recent_sessions=tuple(self.history[1:2]),
+                flaps=0,
+                clock_offset_s=0.002 if status is AgentStatus.CONNECTED else None,
+            )
+            for site, status in zip(self.sites(), AgentStatus, strict=False)
+        ]
+
+    def agent(self, agent_id: str) -> AgentView | None:
+        return next((view for view in self.agents() if view.agent_id == agent_id), None)
+
+    async def recent_sessions(self, agent_id: str, limit: int) -> Sequence[SessionView]:
+        return self.history[1 : 1 + limit]
+
+
+class FakeDesk:
+    """A desk that keeps what it took in memory."""
+
+    def __init__(self, reader: FakeReader) -> None:
+        self.reader = reader
+        self.dispatches: dict[str, Dispatch] = {}
+        self.keys: dict[str, tuple[str, str]] = {}
+        self.requests: list[DispatchRequest] = []
+        self.busy_for_s: float | None = None
+
+    async def submit(self, request: DispatchRequest, *, key: str, fingerprint: str) -> Dispatch:
+        if self.busy_for_s is not None:
+            raise DeskBusy(self.busy_for_s)
+        if key in self.keys:
+            dispatch_id, first = self.keys[key]
+            if first != fingerprint:
+                raise KeyReused
+            return self.dispatches[dispatch_id]
+        assert isinstance(request.target, AssetTarget)
+        target = self.reader.asset(request.target.asset_id)
+        if target is None:
+            raise UnknownTarget
+        check_request(request, target.spec, NOW_US, DispatchLimits())
+        self.requests.append(request)
+        dispatch_id = f"d{len(self.requests)}"
+        self.keys[key] = dispatch_id, fingerprint
+        self.dispatches[dispatch_id] = submit(dispatch_id, "default", request, NOW_US)
+        return self.dispatches[dispatch_id]
+
+    async def dispatch(self, dispatch_id: str) -> Dispatch | None:
+        return self.dispatches.get(dispatch_id)
+
+
+class FakeOperations:
+    """A headend that is ready until told otherwise."""
+
+    def __init__(self) -> None:
+        self.state = SystemView(
+            ready=True, not_ready_because="", assets=3, assets_online=2, agents_connected=1
+        )
+
+    def system(self) -> SystemView:
+        return self.state
+
+    def refuse(self, because: str) -> None:
+        """Be not ready from now on."""
+        self.state = msgspec.structs.replace(self.state, ready=False, not_ready_because=because)
+
+    def tree(self) -> Node:
+        seen = MailboxStatistics(
+            waiting=1,
+            blocked=0,
+            accepted=10,
+            handled=9,
+            delayed=0,
+            rejected=0,
+            dropped=0,
+            conflated=0,
+            expired=0,
+            dead_letters=0,
+        )
+        desk = Node(
+            name="desk",
+            path="/headend/desk",
+            kind="actor",
+            state=State.RUNNING,
+            restarts=1,
+            mailbox=seen,
+            children=(),
+        )
+        return Node(
+            name="headend",
+            path="/headend",
+            kind="supervisor",
+            state=State.RUNNING,
+            restarts=0,
+            mailbox=None,
+            children=(desk,),
+        )
+
+    def counters(self) -> Mapping[str, float]:
+        return {"samples": 1234.0, "frames_rejected": 1.0}
+
+
+class FakeHeadend:
+    """All ports, and the application over them."""
+
+    def __init__(self, settings: ApiSettings | None = None) -> None:
+        self.reader = FakeReader(
+            [
+                asset("bess-1"),
+                asset("bess-2", stale=True),
+                asset("pv-1", site_id="south", kind=Kind.PV),
+            ]
+        )
+        self.desk = FakeDesk(self.reader)
+        self.operations = FakeOperations()
+        self.app: QuartTrio = create_app(
+            self.reader,
+            self.desk,
+            self.operations,
+            lambda: NOW_US,
+            settings or ApiSettings(),
+        )
