@@ -5,6 +5,7 @@ The questions in their order:
         stamped it cannot be believed. It is never later than the present, so that no sample
         from the future freezes the latest known.
     `supersedes`: is it current by that? A late or backfilled sample is history only.
+    `age_at_ingest_s`: how old was it when it came, whoever's clock is wrong?
     `plausible_time`: does a reader have to be told that its clock is suspect?
     `is_stale`: may the latest known be taken for the present? Asked whenever somebody reads.
 """
@@ -69,6 +70,16 @@ def plausible_time(source_time_us: int, now_us: int, limits: ClockLimits = CLOCK
     return Reason.NONE
 
 
+def age_at_ingest_s(order_us: int, ingest_time_us: int, clock_offset_us: int) -> float:
+    """How old a sample was when it arrived, in seconds, never below 0.
+
+    `order_us` is of `order_time_us`; `clock_offset_us` is the agent's clock minus the
+    headend's: with it an agent whose clock is behind does not make its samples look old.
+    """
+    behind_us = min(0, clock_offset_us)
+    return max(0.0, (ingest_time_us - order_us + behind_us) / 1_000_000)
+
+
 def supersedes(candidate_us: int, current_us: int | None) -> bool:
     """Whether a sample ordered at `candidate_us` becomes current: it must not be older."""
     return current_us is None or candidate_us >= current_us
@@ -77,8 +88,8 @@ def supersedes(candidate_us: int, current_us: int | None) -> bool:
 def is_stale(age_s: float | None, interval_s: float, *, online: bool) -> bool:
     """Whether the latest known must not be taken for the present.
 
-    `age_s` counts from the current sample's arrival on the monotonic clock, so that a
-    wrong wall clock at either end cannot make a living asset look dead; None = no sample yet.
+    `age_s` is the age of the current sample, counted on by the monotonic clock since it
+    arrived, so that a step of the wall clock changes nothing; None = no sample yet.
     Stale is an asset without a session (`online` False), and one whose sample is as old as
     `STALE_INTERVALS` expected intervals or older.
     """
