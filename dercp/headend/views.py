@@ -17,7 +17,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """The base of all views: keyword-only and frozen."""
 
 
-class AssetView(View):
+class AssetView(View, frozen=True):
     """An asset as registered, and whether it can be believed now."""
 
     spec: AssetSpec
@@ -31,7 +31,7 @@ class AssetView(View):
     age_s: float | None
 
 
-class PointView(View):
+class PointView(View, frozen=True):
     """One value of the latest sample, judged."""
 
     name: str
@@ -41,7 +41,7 @@ class PointView(View):
     reasons: Reason
 
 
-class TelemetryView(View):
+class TelemetryView(View, frozen=True):
     """The latest known sample of an asset. Times are None before the first sample."""
 
     asset_id: str
@@ -53,7 +53,7 @@ class TelemetryView(View):
     points: tuple[PointView, ...]
 
 
-class SiteView(View):
+class SiteView(View, frozen=True):
     """A site and the sum over its assets."""
 
     site_id: str
@@ -70,7 +70,7 @@ class AgentStatus(StrEnum):
     DISCONNECTED = "disconnected"
 
 
-class SessionView(View):
+class SessionView(View, frozen=True):
     """One session of an agent, running or ended."""
 
     session_id: str
@@ -85,7 +85,7 @@ class SessionView(View):
     rejects: int
 
 
-class AgentView(View):
+class AgentView(View, frozen=True):
     """An edge agent, its session, and the sessions before it (newest first)."""
 
     agent_id: str
@@ -102,12 +102,16 @@ class AgentView(View):
     clock_offset_s: float | None
 
 
-class SystemView(View):
+class SystemView(View, frozen=True):
     """Totals for readiness and metrics."""
 
-    ready: bool
-    # Why not, in a sentence; empty when ready.
+    # Why it is not ready, in a sentence; empty when it is.
     not_ready_because: str
     assets: int
     assets_online: int
     agents_connected: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether the headend takes sessions and dispatches."""
+        return not self.not_ready_because

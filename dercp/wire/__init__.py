@@ -13,4 +13,7 @@ Where each noun lives:
 from dercp.wire import v1
 from dercp.wire.errors import WireError
 
-__all__ = ["WireError", "v1"]
+__all__ = ["CONNECT_PATH", "WireError", "v1"]
+
+CONNECT_PATH = "/dercp.v1.EdgeLink/Connect"
+"""The one call of the wire contract, as HTTP/2 names it."""

@@ -1,0 +1,217 @@
+"""Builds the headend's tree of actors and takes it down again."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from actors import (
+    ActorError,
+    ActorStopped,
+    AskExpired,
+    ChildSpec,
+    Crashed,
+    Escalated,
+    MailboxFull,
+    MailboxSpec,
+    OnFull,
+    Strategy,
+    SupervisorSpec,
+    open_system,
+)
+from dercp.headend.book import DispatchBook
+from dercp.headend.desk import RETRY_S, DeskActor
+from dercp.headend.errors import DeskBusy
+from dercp.headend.fleet import FleetActor
+from dercp.headend.gate import Gate
+from dercp.headend.listener import Door, LinkBind, ListenerActor
+from dercp.headend.messages import DeskMessage, DrainAgent, FleetMessage, Submit
+from dercp.headend.operations import HeadendOperations
+from dercp.headend.reader import RosterReader
+from dercp.headend.roster import Roster
+from dercp.headend.supervision import RESTART
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from actors import Event, System
+    from dercp.headend.messages import DeskRef
+    from dercp.headend.settings import HeadendSettings
+    from dercp.model.dispatch import Dispatch, DispatchRequest
+    from dercp.model.time import Clock
+    from dercp.store.ports import DispatchLedger, Store
+
+log = structlog.get_logger()
+
+
+class DeskFront:
+    """The desk as the API sees it: hand in a dispatch, look one up."""
+
+    def __init__(
+        self,
+        desk: DeskRef,
+        book: DispatchBook,
+        ledger: DispatchLedger,
+        *,
+        submit_within_s: float,
+    ) -> None:
+        self._desk = desk
+        self._book = book
+        self._ledger = ledger
+        self._submit_within_s = submit_within_s
+
+    async def submit(self, request: DispatchRequest, *, key: str, fingerprint: str) -> Dispatch:
+        """Take a dispatch, durably, before this returns.
+
+        Raises:
+            KeyReused: The key was used with another body.
+            UnknownTarget: No such asset.
+            DispatchError: The request is outside what the asset allows.
+            DeskBusy: It was not taken in time; the same key makes a repetition safe.
+        """
+        message = Submit(request=request, key=key, fingerprint=fingerprint)
+        try:
+            return await self._desk.ask(message, within_s=self._submit_within_s)
+        except (AskExpired, MailboxFull, ActorStopped, ActorError) as error:
+            raise DeskBusy(RETRY_S) from error
+
+    async def dispatch(self, dispatch_id: str) -> Dispatch | None:
+        """A dispatch in its newest state."""
+        return self._book.get(dispatch_id) or await self._ledger.get(dispatch_id)
+
+
+class Headend:
+    """A running headend. Made by `open_headend`.
+
+    Attributes:
+        system: Its actors; more services may be started beside its own.
+        reader: The latest of everything.
+        desk: Where dispatches are handed in and looked up.
+        operations: Totals, the tree, readiness.
+        door: The gRPC listener's port and counters.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        reader: RosterReader,
+        desk: DeskFront,
+        operations: HeadendOperations,
+        door: Door,
+        roster: Roster,
+        settings: HeadendSettings,
+    ) -> None:
+        self.system = system
+        self.reader = reader
+        self.desk = desk
+        self.operations = operations
+        self.door = door
+        self._roster = roster
+        self._settings = settings
+
+    async def drain(self) -> None:
+        """Be not ready any more, and tell every agent to come back in a while."""
+        self.operations.draining = True
+        order = DrainAgent(
+            reconnect_within_s=self._settings.drain_reconnect_within_s, reason="headend_stopping"
+        )
+        for agent in self._roster.agents.values():
+            if agent.session is not None:
+                try:
+                    agent.session.tell_nowait(order)
+                except (MailboxFull, ActorStopped):
+                    continue  # it learns of the end from its stream
+        await trio.lowlevel.checkpoint()
+
+
+@asynccontextmanager
+async def open_headend(
+    store: Store, bind: LinkBind, *, settings: HeadendSettings, clock: Clock
+) -> AsyncIterator[Headend]:
+    """Run a headend beside the block; leaving the block drains and stops it in order.
+
+    Raises:
+        OSError: The gRPC port is not to be had.
+        StoreError: The store cannot be read.
+        RestartsExceeded: The headend could not go on, out of the block.
+    """
+    roster, counts = Roster(), Counter[str]()
+    book = DispatchBook(
+        ended_max=settings.dispatches_remembered_max, grace_s=settings.dispatch_grace_s
+    )
+    door = Door(bind)
+    async with open_system("headend", grace_s=settings.stop_within_s) as system:
+        system.events.listen(_log_event)
+        desk = await system.root.start(
+            ChildSpec[DeskMessage](
+                name="desk",
+                factory=lambda: DeskActor(
+                    book,
+                    roster,
+                    store.dispatches,
+                    counts,
+                    settings=settings,
+                    clock=clock,
+                    new_id=new_dispatch_id,
+                ),
+                mailbox=MailboxSpec(capacity=settings.desk_mailbox_max, on_full=OnFull.BLOCK),
+            )
+        )
+        # Without the fleet no session is worth anything; without sessions no listener.
+        core = await system.root.supervise(
+            SupervisorSpec(name="core", strategy=Strategy.REST_FOR_ONE, restart=RESTART)
+        )
+        fleet = await core.start(
+            ChildSpec[FleetMessage](
+                name="fleet",
+                factory=lambda: FleetActor(
+                    roster, store, desk=desk, settings=settings, clock=clock
+                ),
+                mailbox=MailboxSpec(capacity=settings.fleet_mailbox_max, on_full=OnFull.BLOCK),
+            )
+        )
+        sessions = await core.supervise(SupervisorSpec(name="sessions", restart=RESTART))
+        gate = Gate(sessions, counts, fleet=fleet, desk=desk, settings=settings, clock=clock)
+        operations = HeadendOperations(system, roster, gate, door, book, store, counts)
+        system.events.listen(operations.note)
+        await core.start(
+            ChildSpec[None](
+                name="listener",
+                factory=lambda: ListenerActor(
+                    door, gate, drain_within_s=settings.stop_within_s / 2
+                ),
+                mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
+                grace_s=settings.stop_within_s,
+            )
+        )
+        headend = Headend(
+            system,
+            RosterReader(roster, settings=settings, clock=clock),
+            DeskFront(desk, book, store.dispatches, submit_within_s=settings.submit_within_s),
+            operations,
+            door,
+            roster,
+            settings,
+        )
+        yield headend
+        await headend.drain()
+
+
+def new_dispatch_id(now_us: int) -> str:
+    """An id that sorts by time and cannot be guessed (the layout of UUID version 7)."""
+    return f"{now_us // 1000:012x}{secrets.token_hex(10)}"
+
+
+def _log_event(event: Event) -> None:
+    match event:
+        case Crashed(path=path, error=error):
+            log.error("actor_crashed", path=path, exc_info=error)
+        case Escalated(path=path, error=error):
+            log.error("supervisor_gave_up", path=path, error=str(error))
+        case _:
+            pass

@@ -1,0 +1,179 @@
+"""What the headend's actors say to each other. Frozen; times are Unix microseconds."""
+
+from __future__ import annotations
+
+import msgspec
+
+from actors import Question, Ref
+from dercp.headend.facts import SessionFacts
+from dercp.headend.twin import Link, Twin
+from dercp.model.asset import Registration
+from dercp.model.dispatch import Dispatch, DispatchEvent, DispatchRequest
+from dercp.wire.v1 import RejectCode
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of all messages."""
+
+
+# --- to a session
+
+
+class SendDispatch(Message, frozen=True):
+    """Put this dispatch on the stream."""
+
+    dispatch: Dispatch
+
+
+class Superseded(Message, frozen=True):
+    """A newer session of the same agent has begun."""
+
+    epoch: int
+
+
+class DrainAgent(Message, frozen=True):
+    """Tell the agent to come back later, and end."""
+
+    reconnect_within_s: float
+    reason: str
+
+
+SessionMessage = SendDispatch | Superseded | DrainAgent
+
+
+# --- to an asset
+
+
+class Attached(Message, frozen=True):
+    """A session carries the asset now."""
+
+    link: Link
+
+
+class Detached(Message, frozen=True):
+    """The session of this epoch carries the asset no longer."""
+
+    epoch: int
+
+
+class Deliver(Message, frozen=True):
+    """Hand this dispatch to whoever carries the asset."""
+
+    dispatch: Dispatch
+
+
+AssetMessage = Attached | Detached | Deliver
+
+
+# --- to a site
+
+
+class SessionUp(Message, frozen=True):
+    """An agent's session carries these assets of the site from now on."""
+
+    link: Link
+    twins: tuple[Twin, ...]
+    # Assets that the agent had registered before, and does not any longer.
+    retired: tuple[str, ...]
+
+
+class SessionDown(Message, frozen=True):
+    """The session that carried these assets is over."""
+
+    epoch: int
+    asset_ids: tuple[str, ...]
+    reason: str
+
+
+SiteMessage = SessionUp | SessionDown
+
+
+# --- to the fleet
+
+
+class Admission(Message, frozen=True):
+    """The agent may speak, as session `session_id` of this epoch, for these assets."""
+
+    session_id: str
+    epoch: int
+    # In the order of the registration.
+    twins: tuple[Twin, ...]
+
+
+class AdmissionRefused(Message, frozen=True):
+    """The agent may not speak, and why."""
+
+    code: RejectCode
+    detail: str
+
+
+class Admit(Message, Question[Admission | AdmissionRefused], frozen=True):
+    """An agent has said Hello."""
+
+    agent_id: str
+    software_version: str
+    spool_id: str
+    registration_id: bytes
+    registration_content: bytes
+    registration: Registration
+    session: SessionRef
+    facts: SessionFacts
+
+
+class SessionEnded(Message, frozen=True):
+    """An admitted session is over; `facts` say how."""
+
+    agent_id: str
+    facts: SessionFacts
+
+
+FleetMessage = Admit | SessionEnded
+
+
+# --- to the dispatch desk
+
+
+class Submit(Message, Question[Dispatch], frozen=True):
+    """Take a dispatch; answered with it, once it is durable."""
+
+    request: DispatchRequest
+    key: str
+    fingerprint: str
+
+
+class AssetsReachable(Message, frozen=True):
+    """A session carries these assets now: deliver what waits for them."""
+
+    asset_ids: tuple[str, ...]
+
+
+class AssetsUnreachable(Message, frozen=True):
+    """The session of these assets is gone: what it had not answered is undelivered."""
+
+    asset_ids: tuple[str, ...]
+    reason: str
+
+
+class DeliveryFailed(Message, frozen=True):
+    """A dispatch could not be put on a stream."""
+
+    dispatch_id: str
+    reason: str
+
+
+class EdgeSaid(Message, frozen=True):
+    """An agent's word about a dispatch."""
+
+    agent_id: str
+    dispatch_id: str
+    revision: int
+    event: DispatchEvent
+
+
+DeskMessage = Submit | AssetsReachable | AssetsUnreachable | DeliveryFailed | EdgeSaid
+
+SessionRef = Ref[SessionMessage]
+AssetRef = Ref[AssetMessage]
+SiteRef = Ref[SiteMessage]
+FleetRef = Ref[FleetMessage]
+DeskRef = Ref[DeskMessage]

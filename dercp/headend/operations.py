@@ -1,0 +1,105 @@
+"""What the operator of the headend itself looks at: totals, the tree, readiness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors import Crashed, DeadLetter, Escalated, Overflowed, Restarted
+from dercp.headend.views import SystemView
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterable, Mapping
+
+    from actors import Event, Node, System
+    from dercp.headend.book import DispatchBook
+    from dercp.headend.facts import SessionFacts
+    from dercp.headend.gate import Gate
+    from dercp.headend.listener import Door
+    from dercp.headend.roster import Roster
+    from dercp.store.ports import Store
+
+
+class HeadendOperations:
+    """Reads every part's own counters when asked; nothing is counted twice."""
+
+    def __init__(
+        self,
+        system: System,
+        roster: Roster,
+        gate: Gate,
+        door: Door,
+        book: DispatchBook,
+        store: Store,
+        counts: Counter[str],
+    ) -> None:
+        self._system = system
+        self._roster = roster
+        self._gate = gate
+        self._door = door
+        self._book = book
+        self._store = store
+        self._counts = counts
+        self.draining = False
+
+    def system(self) -> SystemView:
+        """Totals, and whether the headend takes sessions and dispatches."""
+        twins, agents = self._roster.twins.values(), self._roster.agents.values()
+        return SystemView(
+            not_ready_because=self._not_ready_because(),
+            assets=len(twins),
+            assets_online=sum(twin.link is not None for twin in twins),
+            agents_connected=sum(agent.facts is not None for agent in agents),
+        )
+
+    def _not_ready_because(self) -> str:
+        if self.draining:
+            return "the headend is being stopped"
+        failure = self._store.statistics().failure
+        if failure is not None:
+            return f"the store has failed: {failure}"
+        if self._door.server is None or self._door.server.draining:
+            return "the gRPC listener is not up"
+        return ""
+
+    def tree(self) -> Node:
+        """The actors as they are now."""
+        return self._system.tree()
+
+    def counters(self) -> Mapping[str, float]:
+        """Monotonic totals by name."""
+        totals: dict[str, float] = dict(self._counts)
+        _add_sessions(totals, self._gate.open_facts.values())
+        store = self._store.statistics()
+        totals |= {"store_commits": store.commits, "store_writes": store.writes}
+        link = self._door.statistics()
+        if link is not None:
+            totals |= {
+                "link_connections_accepted": link.connections_accepted,
+                "link_calls_accepted": link.calls_accepted,
+                **{str(kind): count for kind, count in link.events.items()},
+            }
+        return totals
+
+    def note(self, event: Event) -> None:
+        """Count what happens to actors; a listener of the system's event stream."""
+        match event:
+            case Crashed():
+                self._counts["actor_crashes"] += 1
+            case Restarted():
+                self._counts["actor_restarts"] += 1
+            case Escalated():
+                self._counts["actor_escalations"] += 1
+            case Overflowed(count=count):
+                self._counts["mailbox_overflows"] += count
+            case DeadLetter(count=count):
+                self._counts["dead_letters"] += count
+            case _:
+                pass
+
+
+def _add_sessions(totals: dict[str, float], running: Iterable[SessionFacts]) -> None:
+    """Running sessions count themselves; the totals hold the ended ones."""
+    for facts in running:
+        for name, amount in facts.totals().items():
+            totals[name] = totals.get(name, 0) + amount

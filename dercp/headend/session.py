@@ -1,0 +1,284 @@
+"""The actor that speaks with one agent over one call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+import trio
+
+from actors import Actor, ActorError, Context
+from dercp.headend.facts import SessionFacts
+from dercp.headend.messages import (
+    Admission,
+    Admit,
+    DrainAgent,
+    EdgeSaid,
+    SendDispatch,
+    SessionMessage,
+    Superseded,
+)
+from dercp.headend.twin import Arrival, Latest, Twin
+from dercp.link import Call, LinkError
+from dercp.model.errors import ModelError
+from dercp.model.ids import check_id
+from dercp.model.latest import order_time_us
+from dercp.wire import v1
+from dercp.wire.dispatch import dispatch_to_wire, event_from_update
+from dercp.wire.envelope import decode_uplink, encode_downlink
+from dercp.wire.errors import WireError
+from dercp.wire.payload import PayloadSchema
+from dercp.wire.registration import decode_registration, registration_id
+
+if TYPE_CHECKING:
+    from dercp.headend.messages import DeskRef, FleetRef
+    from dercp.headend.settings import HeadendSettings
+    from dercp.model.time import Clock
+
+# Whole messages taken from the call per wake-up; the rest waits in the call's window.
+MESSAGES_PER_WAKE_MAX = 64
+
+
+class SessionActor(Actor[SessionMessage]):
+    """One agent, from its Hello to the end of its call.
+
+    Whatever the agent sends, the worst that follows is a typed, counted reject and the
+    end of this session. Its rows go to the twins' quiet slots, its words about
+    dispatches to the desk; both block this session alone when they are slow.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        facts: SessionFacts,
+        *,
+        fleet: FleetRef,
+        desk: DeskRef,
+        settings: HeadendSettings,
+        clock: Clock,
+    ) -> None:
+        self._call = call
+        self._facts = facts
+        self._fleet = fleet
+        self._desk = desk
+        self._settings = settings
+        self._clock = clock
+        self._scope = trio.CancelScope()
+        self._agent_id = ""
+        self._registration_id = b""
+        self._schema: PayloadSchema | None = None
+        self._twins: tuple[Twin, ...] = ()
+        self._heard_mono_s = 0.0
+
+    async def run(self, context: Context[SessionMessage]) -> None:
+        """Admit the agent, then listen, beat and serve until one of them says it is over."""
+        with self._scope:
+            try:
+                if not await self._open(context):
+                    return
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._listen)
+                    nursery.start_soon(self._beat)
+                    await context.serve(self.handle)
+                    self._end("stopped")
+            except* LinkError as broken:
+                self._end("link_lost")
+                self._facts.detail = str(broken.exceptions[0])
+
+    # --- opening
+
+    async def _open(self, context: Context[SessionMessage]) -> bool:
+        hello: v1.Hello | None = None
+        try:
+            with trio.fail_after(self._settings.hello_within_s):
+                first = await self._call.receive()
+            if first is None:
+                self._end("agent_closed")
+                return False
+            hello = decode_uplink(first).hello
+            if hello is None:
+                raise WireError(v1.RejectCode.HELLO_EXPECTED, "the first message must be a Hello")
+            admission = await self._admit(hello, context)
+        except trio.TooSlowError:
+            await self._reject_and_end(
+                v1.RejectCode.HELLO_EXPECTED if hello is None else v1.RejectCode.OVERLOADED,
+                "the opening took too long",
+            )
+            return False
+        except WireError as error:
+            await self._reject_and_end(error.code, error.detail)
+            return False
+        await self._welcome(admission)
+        return True
+
+    async def _admit(self, hello: v1.Hello, context: Context[SessionMessage]) -> Admission:
+        settings = self._settings
+        try:
+            check_id(hello.agent_id, "agent_id")
+            check_id(hello.spool_id, "spool_id")
+        except ModelError as error:
+            raise WireError(v1.RejectCode.MALFORMED, error.detail) from None
+        registration = decode_registration(hello.registration, settings.registration)
+        self._registration_id = registration_id(hello.registration)
+        self._schema = PayloadSchema(
+            registration,
+            bytes_max=settings.message_bytes_max,
+            rows_max=settings.rows_per_frame_max,
+        )
+        self._agent_id = hello.agent_id
+        self._set_clock_offset(hello.time_us)
+        try:
+            answer = await self._fleet.ask(
+                Admit(
+                    agent_id=hello.agent_id,
+                    software_version=hello.software_version[:64],
+                    spool_id=hello.spool_id,
+                    registration_id=self._registration_id,
+                    registration_content=hello.registration,
+                    registration=registration,
+                    session=context.ref,
+                    facts=self._facts,
+                ),
+                within_s=settings.admit_within_s,
+            )
+        except ActorError as error:
+            raise WireError(v1.RejectCode.OVERLOADED, str(error)) from error
+        if not isinstance(answer, Admission):
+            raise WireError(answer.code, answer.detail)
+        return answer
+
+    async def _welcome(self, admission: Admission) -> None:
+        self._twins = admission.twins
+        self._heard_mono_s = trio.current_time()
+        await self._send(
+            v1.Downlink(
+                welcome=v1.Welcome(
+                    session_id=admission.session_id,
+                    epoch=admission.epoch,
+                    heartbeat_interval_ms=round(self._settings.heartbeat_interval_s * 1000),
+                    server_time_us=self._clock(),
+                    message_bytes_max=self._settings.message_bytes_max,
+                )
+            )
+        )
+
+    # --- from the agent
+
+    async def _listen(self) -> None:
+        while messages := await self._call.receive_some(MESSAGES_PER_WAKE_MAX):
+            self._heard_mono_s = trio.current_time()
+            for message in messages:
+                try:
+                    await self._take(decode_uplink(message))
+                except WireError as error:
+                    await self._reject(error.code, error.detail)
+        self._end("agent_closed")
+
+    async def _take(self, uplink: v1.Uplink) -> None:
+        if uplink.telemetry is not None:
+            self._facts.frames += 1
+            try:
+                self._take_batch(uplink.telemetry)
+            except WireError as error:
+                await self._reject(error.code, error.detail, uplink.telemetry.sequence)
+        elif uplink.heartbeat is not None:
+            self._set_clock_offset(uplink.heartbeat.time_us)
+        elif uplink.dispatch_update is not None:
+            update = uplink.dispatch_update
+            await self._desk.tell(
+                EdgeSaid(
+                    agent_id=self._agent_id,
+                    dispatch_id=update.dispatch_id,
+                    revision=update.revision,
+                    event=event_from_update(update),
+                )
+            )
+        elif uplink.gap_report is not None:
+            self._facts.gap_samples += uplink.gap_report.samples
+        elif uplink.event is not None:
+            self._facts.events += 1
+        else:
+            raise WireError(v1.RejectCode.MALFORMED, "a second Hello in one session")
+
+    def _take_batch(self, batch: v1.TelemetryBatch) -> None:
+        """Offer each row of a frame to its asset's slot."""
+        schema = self._schema
+        assert schema is not None  # noqa: S101 - admitted sessions have one
+        if batch.registration_id != self._registration_id:
+            raise WireError(
+                v1.RejectCode.UNKNOWN_REGISTRATION,
+                f"batch {batch.sequence} names registration {batch.registration_id.hex()}, "
+                f"this session opened with {self._registration_id.hex()}",
+            )
+        frame = schema.decode(batch.payload)
+        now_us = self._clock()
+        facts, twins = self._facts, self._twins
+        arrival = Arrival(schema, now_us, self._heard_mono_s, facts.clock_offset_us)
+        live = batch.lane is v1.Lane.LIVE
+        for row in frame.rows:
+            facts.samples += 1
+            facts.oddities += schema.oddities(row)
+            order_us = order_time_us(row.source_time_us, now_us, live=live)
+            if order_us is None or not twins[row.asset_index].latest.put(
+                Latest(order_us, row, arrival)
+            ):
+                facts.late_samples += 1
+
+    def _set_clock_offset(self, agent_time_us: int) -> None:
+        self._facts.clock_offset_us = agent_time_us - self._clock()
+
+    # --- to the agent
+
+    async def handle(self, message: SessionMessage) -> None:
+        """Say it to the agent."""
+        match message:
+            case SendDispatch(dispatch=dispatch):
+                await self._send(v1.Downlink(dispatch=dispatch_to_wire(dispatch)))
+            case Superseded(epoch=epoch):
+                await self._reject_and_end(
+                    v1.RejectCode.SUPERSEDED, f"a newer session (epoch {epoch}) has begun"
+                )
+            case DrainAgent(reconnect_within_s=within_s, reason=reason):
+                drain = v1.Drain(reconnect_within_ms=round(within_s * 1000), reason=reason)
+                await self._send(v1.Downlink(drain=drain))
+                self._end("drained")
+            case _:
+                assert_never(message)
+
+    async def _beat(self) -> None:
+        interval_s = self._settings.heartbeat_interval_s
+        silence_s_max = interval_s * self._settings.heartbeats_missed_max
+        while True:
+            await trio.sleep(interval_s)
+            if trio.current_time() - self._heard_mono_s >= silence_s_max:
+                self._end("heartbeat_missed")
+            await self._send(v1.Downlink(heartbeat=v1.Heartbeat(time_us=self._clock())))
+
+    async def _send(self, downlink: v1.Downlink) -> None:
+        await self._call.send(encode_downlink(downlink))
+
+    async def _reject(self, code: v1.RejectCode, detail: str, sequence: int = 0) -> None:
+        """Refuse one message; after too many, the session."""
+        self._facts.count_reject(code)
+        if self._facts.rejects >= self._settings.rejects_per_session_max:
+            await self._send_reject(code, "too many rejects in one session", sequence, final=True)
+            self._end("too_many_rejects")
+        else:
+            await self._send_reject(code, detail, sequence, final=False)
+
+    async def _reject_and_end(self, code: v1.RejectCode, detail: str) -> None:
+        self._facts.count_reject(code)
+        self._facts.detail = detail
+        await self._send_reject(code, detail, 0, final=True)
+        name = v1.RejectCode(code).name or "unspecified"
+        self._end("superseded" if code is v1.RejectCode.SUPERSEDED else f"rejected_{name.lower()}")
+
+    async def _send_reject(
+        self, code: v1.RejectCode, detail: str, sequence: int, *, final: bool
+    ) -> None:
+        reject = v1.Reject(code=code, detail=detail[:500], sequence=sequence, final=final)
+        await self._send(v1.Downlink(reject=reject))
+
+    def _end(self, reason: str) -> None:
+        """Say why it is over; the first word stands. Takes effect at the next checkpoint."""
+        self._facts.end(reason)
+        self._scope.cancel(reason=reason)

@@ -1,0 +1,53 @@
+"""Every limit of the headend, in one place, and what happens at each."""
+
+import msgspec
+
+from dercp.model.asset import RegistrationLimits
+
+
+class HeadendSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of everything. The comment of a field says what happens at the limit."""
+
+    tenant_id: str = "default"
+
+    # A call that says no Hello by then is rejected with HELLO_EXPECTED.
+    hello_within_s: float = 10.0
+    # Admission includes one durable write; later the call is rejected with OVERLOADED.
+    admit_within_s: float = 10.0
+    heartbeat_interval_s: float = 10.0
+    # So many intervals without a message: the session ends as heartbeat_missed.
+    heartbeats_missed_max: int = 3
+    # A larger message ends its call with RESOURCE_EXHAUSTED.
+    message_bytes_max: int = 4 * 1024 * 1024
+    # More rows: the batch is rejected with BAD_PAYLOAD.
+    rows_per_frame_max: int = 20_000
+    # So many typed rejects in one session end it as too_many_rejects.
+    rejects_per_session_max: int = 100
+    # Registrations beyond these are rejected with BAD_REGISTRATION or TOO_MANY_ASSETS.
+    registration: RegistrationLimits = RegistrationLimits()
+
+    # Ended sessions remembered per agent; the oldest is forgotten first.
+    sessions_remembered_max: int = 20
+    # So many sessions of one agent within the window count as flapping, loudly.
+    flap_window_s: float = 300.0
+    flaps_alarming: int = 6
+
+    # Messages waiting for one session, site or asset; senders are refused beyond.
+    session_mailbox_max: int = 256
+    asset_mailbox_max: int = 32
+    # Admissions and ends of sessions waiting; senders wait their turn beyond.
+    fleet_mailbox_max: int = 32_768
+    # Dispatch messages waiting; a POST beyond is answered 503 with Retry-After.
+    desk_mailbox_max: int = 4_096
+    # Decided together and made durable by one write.
+    desk_batch_max: int = 256
+    # A POST not answered by then gets 503; its key makes a repetition safe.
+    submit_within_s: float = 5.0
+    # Ended dispatches kept in memory for quick reads; older ones come from the ledger.
+    dispatches_remembered_max: int = 10_000
+    # After `until` the edge has so long to say how it ended, then it is unknown.
+    dispatch_grace_s: float = 30.0
+
+    # SIGTERM: agents are told to come back after a random share of this.
+    drain_reconnect_within_s: float = 10.0
+    stop_within_s: float = 8.0
