@@ -145,9 +145,7 @@ def _check_nameplate(asset: AssetSpec, path: str, most_mw: float) -> None:
 def _check_point(point: PointSpec, path: str, limits: RegistrationLimits) -> None:
     if not point.low <= point.high:
         raise RegistrationError(
-            "bad_range",
-            f"{path}.low",
-            f"expected low <= high, got {point.low:g} and {point.high:g}",
+            "bad_range", path, f"expected low <= high, got {point.low:g} and {point.high:g}"
         )
     if point.number == CUSTOM:
         _check_custom_point(point, path, limits)
