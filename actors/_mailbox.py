@@ -72,7 +72,7 @@ class Mailbox(Generic[M]):
         Survives: a restart of its actor; not a stop.
 
     It parks its reader and its waiting senders itself instead of using Trio's memory
-    channel: the policies need the queue, and it is faster (benchmarks/actors.py).
+    channel: the policies need the queue, and it is faster (benchmarks/actor_runtime.py).
     """
 
     __slots__ = (

@@ -21,7 +21,8 @@ class OnFull(StrEnum):
     """One message per key waits, the newest; a new key without room raises `MailboxFull`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots: CPython 3.11 cannot make `MailboxSpec[X](...)` of a frozen generic with slots.
+@dataclass(frozen=True, kw_only=True)
 class MailboxSpec(Generic[M]):
     """A mailbox's bound and policy. Neither has a default: both are decisions.
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots: CPython 3.11 cannot make `ChildSpec[X](...)` of a frozen generic with slots.
+@dataclass(frozen=True, kw_only=True)
 class ChildSpec(Generic[M]):
     """How to build an actor, again and again.
 

@@ -1,7 +1,7 @@
 """Test actors on virtual time, with a schedule that a seed repeats."""
 
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar, TypeVarTuple, Unpack
+from typing import Generic, TypeVar, TypeVarTuple
 
 import trio
 import trio._core._run as trio_scheduler  # the one place which knows Trio's private names
@@ -20,9 +20,7 @@ T = TypeVar("T")
 __all__ = ["EventRecorder", "Probe", "run_deterministic"]
 
 
-def run_deterministic(
-    seed: int, async_fn: Callable[[Unpack[Args]], Awaitable[T]], *args: Unpack[Args]
-) -> T:
+def run_deterministic(seed: int, async_fn: Callable[[*Args], Awaitable[T]], *args: *Args) -> T:
     """Run a Trio program on virtual time; the same seed gives the same interleaving.
 
     Trio runs each batch of ready tasks in random order. Its hook for Hypothesis makes that
