@@ -149,8 +149,8 @@ def test_what_is_added_breaks_nothing(doctor: Doctor) -> None:
             "Hello.spool_id (3 string) was removed or renamed: ",
         ),
         (
-            lambda f: field_in(f, "Hello", "spool_id").MergeFrom(Field(name="buffer_id")),
-            "Hello.spool_id (3 string) was removed or renamed: ",
+            lambda f: field_in(f, "Hello", "agent_id").MergeFrom(Field(name="edge_id")),
+            "Hello.agent_id (1 string) was removed or renamed: ",
         ),
         (
             lambda f: field_in(f, "Hello", "spool_id").MergeFrom(Field(number=98)),
