@@ -14,7 +14,7 @@ from dercp.store.errors import (
     StoreFailed,
     StoreFull,
     StoreNewer,
-    StoreNotOpened,
+    StoreUnusable,
 )
 from dercp.store.ports import (
     COMMIT_ITEMS_MAX,
@@ -63,7 +63,7 @@ __all__ = [
     "StoreFailed",
     "StoreFull",
     "StoreNewer",
-    "StoreNotOpened",
     "StoreStatistics",
+    "StoreUnusable",
     "open_sqlite",
 ]

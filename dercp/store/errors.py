@@ -7,7 +7,7 @@ class StoreError(Exception):
     """Anything a store says instead of an answer. Nothing of the failed call is in effect."""
 
 
-class StoreNotOpened(StoreError):
+class StoreUnusable(StoreError):
     """The place cannot be used: missing, not permitted, or no fit file system."""
 
 

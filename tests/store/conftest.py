@@ -23,7 +23,7 @@ def open_store(tmp_path: Path) -> Callable[[], AbstractAsyncContextManager[Store
     return lambda: open_sqlite(tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def a_dispatch() -> Callable[..., Dispatch]:
     """Makes a dispatch of two megawatts that stands in the given state."""
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,5 +70,6 @@ async def connect(path: Path, fuse: Fuse, vfs: str | None) -> AsyncIterator[Conn
     try:
         yield Connection(raw, fuse)
     finally:
-        with trio.CancelScope(shield=True):
+        # Closing tries a checkpoint. If it fails, the WAL has all of it for the next opening.
+        with trio.CancelScope(shield=True), suppress(apsw.Error):
             await raw.aclose()

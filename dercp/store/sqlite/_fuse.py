@@ -11,6 +11,7 @@ from dercp.store.errors import (
     StoreError,
     StoreFailed,
     StoreFull,
+    StoreUnusable,
 )
 
 
@@ -52,6 +53,11 @@ class Fuse:
                 return StoreBusy(
                     f"{self._path}: another program keeps the file locked; "
                     "end what works on it (a backup, an sqlite3 shell)"
+                )
+            case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.PermissionsError():
+                self._blown = StoreUnusable(
+                    f"{self._path}: cannot be opened for writing ({_code(error)}); the user the "
+                    "headend runs as must be able to write this file and its directory"
                 )
             case apsw.CorruptError() | apsw.NotADBError():
                 self._blown = StoreDamaged(

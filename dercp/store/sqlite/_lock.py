@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dercp.store.errors import StoreBusy, StoreNotOpened
+from dercp.store.errors import StoreBusy, StoreUnusable
 
 _LOCK_NAME = "headend.lock"
 
@@ -21,7 +21,7 @@ def hold_directory(directory: Path) -> Iterator[None]:
 
     Raises:
         StoreBusy: Another process (or this one, elsewhere) has the directory.
-        StoreNotOpened: The directory is missing or not writable.
+        StoreUnusable: The directory is missing or not writable.
     """
     path = directory / _LOCK_NAME
     try:
@@ -44,7 +44,7 @@ def hold_directory(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _not_opened(directory: Path, error: OSError) -> StoreNotOpened:
+def _not_opened(directory: Path, error: OSError) -> StoreUnusable:
     match error.errno:
         case errno.ENOENT:
             mend = "create it, or correct the data directory in the configuration"
@@ -52,4 +52,4 @@ def _not_opened(directory: Path, error: OSError) -> StoreNotOpened:
             mend = "name a directory, not a file"
         case _:
             mend = "the user the headend runs as must be able to write there"
-    return StoreNotOpened(f"{directory}: cannot be the data directory ({error.strerror}); {mend}")
+    return StoreUnusable(f"{directory}: cannot be the data directory ({error.strerror}); {mend}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 
-from dercp.store.errors import StoreNotOpened
+from dercp.store.errors import StoreUnusable
 from dercp.store.records import StoreStatistics
 from dercp.store.sqlite._connection import Connection, connect
 from dercp.store.sqlite._dispatches import SqliteDispatchLedger
@@ -54,7 +54,7 @@ async def open_sqlite(directory: Path, *, vfs: str | None = None) -> AsyncIterat
         vfs: A registered SQLite VFS other than the system's; for tests of failing disks.
 
     Raises:
-        StoreNotOpened: The directory or the file cannot be used.
+        StoreUnusable: The directory or the file cannot be used.
         StoreBusy: Another headend works in the directory.
         StoreNewer: A newer release wrote the file.
         StoreDamaged: The file is no SQLite database, or a broken one.
@@ -76,14 +76,9 @@ async def open_sqlite(directory: Path, *, vfs: str | None = None) -> AsyncIterat
 def _prepare(db: apsw.Connection, path: Path) -> None:
     """Settings of the writing connection, the schema, and a clean start."""
     db.set_busy_timeout(_BUSY_TIMEOUT_MS)
-    try:
-        mode = db.pragma("journal_mode", "wal")
-    except (apsw.ReadOnlyError, apsw.CantOpenError) as error:
-        raise StoreNotOpened(
-            f"{path}: not writable; the user the headend runs as must be able to write there"
-        ) from error
+    mode = db.pragma("journal_mode", "wal")
     if mode != "wal":
-        raise StoreNotOpened(
+        raise StoreUnusable(
             f"{path}: its file system cannot share memory (journal mode stayed {mode}); "
             "use a local disk for the data directory"
         )
