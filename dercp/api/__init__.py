@@ -3,7 +3,7 @@
 What is public:
     create_app: the application over the ports of a headend.
     serve_api: serves it on Trio until told to stop.
-    ApiSettings, ServeSettings: how much they take on.
+    ApiSettings, TlsFiles: how much they take on, and the server's certificate.
     FleetReader, DispatchDesk, Operations: what a headend must offer (ports).
 
 Where to look:
@@ -13,16 +13,16 @@ Where to look:
     problems: every refusal; openapi: the description; serving: the server.
 """
 
-from dercp.api.app import ApiSettings, create_app
+from dercp.api.app import create_app
 from dercp.api.ports import DispatchDesk, FleetReader, Operations
-from dercp.api.serving import ServeSettings, TlsFiles, serve_api
+from dercp.api.serving import serve_api
+from dercp.api.settings import ApiSettings, TlsFiles
 
 __all__ = [
     "ApiSettings",
     "DispatchDesk",
     "FleetReader",
     "Operations",
-    "ServeSettings",
     "TlsFiles",
     "create_app",
     "serve_api",

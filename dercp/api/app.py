@@ -3,7 +3,9 @@
 import re
 from collections.abc import Mapping
 from hashlib import blake2b
+from http import HTTPStatus
 from math import ceil
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -37,7 +39,18 @@ from dercp.api.problems import (
     Refusal,
 )
 from dercp.api.queries import read_query
-from dercp.api.routes import JSON, BodyCall, Call, Reply, Route, Services, Tagging
+from dercp.api.routes import (
+    JSON,
+    BodyCall,
+    Call,
+    Reply,
+    Result,
+    Route,
+    Services,
+    Stream,
+    Tagging,
+)
+from dercp.api.settings import ApiSettings
 from dercp.api.table import ROUTES
 from dercp.model.time import Clock
 
@@ -53,17 +66,6 @@ _AGES = re.compile(rb'"(?:age_s|oldest_age_s)":[^,}]*')
 
 _log = structlog.get_logger()
 _encoder = msgspec.json.Encoder()
-
-
-class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How much the API takes on."""
-
-    body_bytes_max: int = 64 * 1024
-    body_within_s: float = 10.0
-    answer_within_s: float = 10.0
-    # How long a reader may take to fetch one answer.
-    fetched_within_s: float = 60.0
-    requests_max: int = 200
 
 
 def create_app(
@@ -114,7 +116,7 @@ class _Endpoint:
         try:
             call = await self._read(path)
             with trio.fail_after(self._answer_within_s):
-                result = await self._route.handler(self._services, call)
+                result = await self._route.handler(call)
         except trio.TooSlowError as error:
             detail = f"no answer within {self._answer_within_s:g} s"
             raise Refusal(TOO_SLOW, detail, retry_after_s=1) from error
@@ -122,39 +124,62 @@ class _Endpoint:
             self._gate.release()
         return self._respond(result)
 
-    async def _read(self, path: Mapping[str, str]) -> Call:
+    async def _read(self, path: Mapping[str, str]) -> Call[Any]:
         query = read_query(self._route.query, request.args.items(multi=True))
         name = path.get("id", "")
+        headers = {
+            asked: ", ".join(request.headers.getlist(asked))
+            for asked in self._route.asks_headers
+            if asked in request.headers
+        }
         if self._route.body is None:
-            return Call(query=query, id=name, headers=request.headers)
-        if request.mimetype != JSON or "Content-Encoding" in request.headers:
-            raise Refusal(
-                UNSUPPORTED_MEDIA_TYPE,
-                f"expected Content-Type: {JSON} and no Content-Encoding, "
-                f"got {request.headers.get('Content-Type', 'none')!r}",
-            )
-        body = read_body(self._route.body, await request.get_data())
-        return BodyCall(query=query, id=name, headers=request.headers, body=body)
-
-    def _respond(self, result: msgspec.Struct | Reply) -> Response:
-        if not isinstance(result, Reply):
-            result = Reply(content=_encoder.encode(result))
-        headers = dict(result.headers)
-        if self._route.tagging is Tagging.BUT_FOR_AGES:
-            headers["ETag"] = tag = _weak_tag(result.content)
-            if tag in request.headers.get("If-None-Match", ""):
-                return Response(status=304, headers=headers)
-        return Response(
-            result.content,
-            status=self._route.status,
+            return Call(services=self._services, query=query, id=name, headers=headers)
+        return BodyCall(
+            services=self._services,
+            query=query,
+            id=name,
             headers=headers,
-            content_type=self._route.media_type,
+            body=read_body(self._route.body, await _json_content()),
         )
 
+    def _respond(self, result: Result) -> Response:
+        match result:
+            case Stream(chunks=chunks):
+                return Response(chunks, content_type=self._route.media_type)
+            case Reply(content=content, headers=headers):
+                return self._respond_with(content, headers)
+            case _:
+                return self._respond_with(_encoder.encode(result), {})
 
-def _weak_tag(content: bytes) -> str:
+    def _respond_with(self, content: bytes, headers: Mapping[str, str]) -> Response:
+        response = Response(
+            content,
+            status=self._route.status,
+            headers=dict(headers),
+            content_type=self._route.media_type,
+        )
+        if self._route.tagging is Tagging.BUT_FOR_AGES:
+            tag = _tag_but_for_ages(content)
+            response.set_etag(tag, weak=True)
+            if request.if_none_match.contains_weak(tag):
+                response.status_code = HTTPStatus.NOT_MODIFIED
+                response.set_data(b"")
+        return response
+
+
+async def _json_content() -> bytes:
+    if request.mimetype != JSON or "Content-Encoding" in request.headers:
+        raise Refusal(
+            UNSUPPORTED_MEDIA_TYPE,
+            f"expected Content-Type: {JSON} and no Content-Encoding, "
+            f"got {request.headers.get('Content-Type', 'none')!r}",
+        )
+    return await request.get_data(cache=False, as_text=False, parse_form_data=False)
+
+
+def _tag_but_for_ages(content: bytes) -> str:
     """The same for answers that differ in nothing but ages, which a reader can count on."""
-    return f'W/"{blake2b(_AGES.sub(b"", content), digest_size=12).hexdigest()}"'
+    return blake2b(_AGES.sub(b"", content), digest_size=12).hexdigest()
 
 
 def _problem(refusal: Refusal) -> Response:

@@ -20,7 +20,7 @@ from dercp.api.problems import (
 )
 from dercp.api.queries import Query
 from dercp.api.resources import Megawatts, Resource, micros, moment, moment_or_none
-from dercp.api.routes import BodyCall, Call, Reply, Services
+from dercp.api.routes import BodyCall, Call, Reply
 from dercp.headend.errors import DeskBusy, KeyReused, UnknownTarget
 from dercp.model.dispatch import (
     AssetTarget,
@@ -42,46 +42,38 @@ REQUESTED_BY = "rest"
 PATH = "/dispatch"
 
 Instant = Annotated[datetime, Meta(tz=True)]
+AssetId = Annotated[str, Meta(max_length=64, description="Wins over site_id")]
+SiteId = Annotated[str, Meta(max_length=64, description="Not served yet")]
+Duration = Annotated[float, Meta(gt=0, le=86_400, description="s from now; 900 when left out")]
+Until = Annotated[Instant, Meta(description="The end, instead of duration_s")]
+DeliverBy = Annotated[
+    Instant,
+    Meta(description="Not handed to the asset after this; 30 s from now when left out"),
+]
+Why = Annotated[str, Meta(max_length=500, description="For those who read it later")]
 
 
 class DispatchBody(msgspec.Struct, frozen=True, kw_only=True):
     """A setpoint for an asset, and how long it holds. A null member counts as left out."""
 
-    asset_id: (
-        Annotated[str, Meta(max_length=64, description="Wins over site_id when both are given")]
-        | None
-    ) = None
-    site_id: Annotated[str, Meta(max_length=64, description="Not yet served")] | None = None
+    asset_id: AssetId | None = None
+    site_id: SiteId | None = None
     setpoint_mw: Megawatts
-    duration_s: (
-        Annotated[
-            float,
-            Meta(gt=0, le=86_400, description="How long it holds from now; 900 when left out"),
-        ]
-        | None
-    ) = None
-    until: Annotated[Instant, Meta(description="When it ends, instead of duration_s")] | None = None
-    deliver_by: (
-        Annotated[
-            Instant,
-            Meta(
-                description="Not sent to the asset after this; the sooner of until and 30 s from now"
-            ),
-        ]
-        | None
-    ) = None
-    priority: int = 0
-    reason: Annotated[str, Meta(max_length=500, description="Why, for those who read later")] = ""
+    duration_s: Duration | None = None
+    until: Until | None = None
+    deliver_by: DeliverBy | None = None
+    priority: int | None = None
+    reason: Why | None = None
 
 
-class TargetResource(Resource, omit_defaults=True):
+class TargetResource(Resource, omit_defaults=True, frozen=True, kw_only=True):
     """What a dispatch is for: one of the two."""
 
     asset_id: str | UnsetType = UNSET
     site_id: str | UnsetType = UNSET
 
 
-class TimelineResource(Resource, omit_defaults=True):
+class TimelineResource(Resource, omit_defaults=True, frozen=True, kw_only=True):
     """A state that the dispatch reached, when, and who said so."""
 
     state: DispatchState
@@ -92,7 +84,7 @@ class TimelineResource(Resource, omit_defaults=True):
     source_time: Annotated[datetime, Meta(description="By the edge's own clock")] | None = None
 
 
-class DispatchResource(Resource):
+class DispatchResource(Resource, frozen=True, kw_only=True):
     """A dispatch and all that happened to it."""
 
     id: str
@@ -117,13 +109,13 @@ class DispatchResource(Resource):
     timeline: tuple[TimelineResource, ...]
 
 
-async def submit(services: Services, call: BodyCall[DispatchBody]) -> Reply[DispatchResource]:
+async def submit(call: BodyCall[DispatchBody]) -> Reply[DispatchResource]:
     """Hand in a dispatch; the answer comes when it is safely on disk."""
     key = read_key(call.headers.get(HEADER))
     body = call.body
-    request = request_of(body, services.clock())
+    request = request_of(body, call.services.clock())
     try:
-        dispatch = await services.desk.submit(
+        dispatch = await call.services.desk.submit(
             request, key=key, fingerprint=fingerprint("POST", PATH, body)
         )
     except KeyReused as error:
@@ -145,9 +137,9 @@ async def submit(services: Services, call: BodyCall[DispatchBody]) -> Reply[Disp
     )
 
 
-async def get_dispatch(services: Services, call: Call[Query]) -> DispatchResource:
+async def get_dispatch(call: Call[Query]) -> DispatchResource:
     """One dispatch with its timeline."""
-    dispatch = await services.desk.dispatch(call.id)
+    dispatch = await call.services.desk.dispatch(call.id)
     if dispatch is None:
         raise Refusal(NOT_FOUND, f"there is no dispatch {call.id[:80]!r}")
     return dispatch_resource(dispatch)
@@ -176,8 +168,8 @@ def request_of(body: DispatchBody, now_us: int) -> DispatchRequest:
         start_us=now_us,
         until_us=until_us,
         deliver_by_us=deliver_by_us,
-        priority=body.priority,
-        reason=body.reason,
+        priority=body.priority or 0,
+        reason=body.reason or "",
         requested_by=REQUESTED_BY,
     )
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 import trio
 
+from dercp.api.ports import FleetReader
 from dercp.api.problems import NOT_FOUND, Refusal
 from dercp.api.queries import AgentQuery, AssetFilter, FleetQuery, Query, SiteQuery, cut_page
 from dercp.api.resources import (
@@ -20,7 +21,7 @@ from dercp.api.resources import (
     site_resource,
     telemetry_resource,
 )
-from dercp.api.routes import Call, Reply, Services
+from dercp.api.routes import Call, Stream
 
 # An agent's history as far as the store keeps it.
 SESSIONS_TOLD = 100
@@ -32,10 +33,10 @@ T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
 
 
-async def list_assets(services: Services, call: Call[AssetFilter]) -> Page[AssetResource]:
+async def list_assets(call: Call[AssetFilter]) -> Page[AssetResource]:
     """All assets that pass the filters, sorted by id."""
     page, after = cut_page(
-        services.reader.assets(),
+        call.services.reader.assets(),
         call.query,
         id_of=lambda asset: asset.spec.asset_id,
         takes=call.query.takes,
@@ -43,47 +44,45 @@ async def list_assets(services: Services, call: Call[AssetFilter]) -> Page[Asset
     return Page(items=list(map(asset_resource, page)), next=after)
 
 
-async def get_asset(services: Services, call: Call[Query]) -> AssetResource:
+async def get_asset(call: Call[Query]) -> AssetResource:
     """One asset with its points."""
-    return asset_detail(_found(services.reader.asset(call.id), "asset", call.id))
+    return asset_detail(_found(call.services.reader.asset(call.id), "asset", call.id))
 
 
-async def get_telemetry(services: Services, call: Call[Query]) -> TelemetryResource:
+async def get_telemetry(call: Call[Query]) -> TelemetryResource:
     """The latest known sample of one asset."""
-    return telemetry_resource(_found(services.reader.telemetry(call.id), "asset", call.id))
+    return telemetry_resource(_found(call.services.reader.telemetry(call.id), "asset", call.id))
 
 
-async def list_telemetry(
-    services: Services, call: Call[FleetQuery]
-) -> Reply[Page[TelemetryResource]]:
+async def list_telemetry(call: Call[FleetQuery]) -> Stream[Page[TelemetryResource]]:
     """The latest known samples of all assets that pass the filters, sorted by id."""
     page, after = cut_page(
-        services.reader.assets(),
+        call.services.reader.assets(),
         call.query,
         id_of=lambda asset: asset.spec.asset_id,
         takes=call.query.takes,
     )
     ids = [asset.spec.asset_id for asset in page]
-    return Reply(content=_telemetry_chunks(services, ids, after))
+    return Stream(chunks=_telemetry_chunks(call.services.reader, ids, after))
 
 
-async def list_sites(services: Services, call: Call[SiteQuery]) -> Page[SiteResource]:
+async def list_sites(call: Call[SiteQuery]) -> Page[SiteResource]:
     """All sites with their sums, sorted by id."""
     page, after = cut_page(
-        services.reader.sites(), call.query, id_of=lambda site: site.site_id, takes=_anything
+        call.services.reader.sites(), call.query, id_of=lambda site: site.site_id, takes=_anything
     )
     return Page(items=list(map(site_resource, page)), next=after)
 
 
-async def get_site(services: Services, call: Call[Query]) -> SiteResource:
+async def get_site(call: Call[Query]) -> SiteResource:
     """One site with its sums."""
-    return site_resource(_found(services.reader.site(call.id), "site", call.id))
+    return site_resource(_found(call.services.reader.site(call.id), "site", call.id))
 
 
-async def list_agents(services: Services, call: Call[AgentQuery]) -> Page[AgentResource]:
+async def list_agents(call: Call[AgentQuery]) -> Page[AgentResource]:
     """All agents that pass the filters, sorted by id."""
     page, after = cut_page(
-        services.reader.agents(),
+        call.services.reader.agents(),
         call.query,
         id_of=lambda agent: agent.agent_id,
         takes=call.query.takes,
@@ -91,15 +90,15 @@ async def list_agents(services: Services, call: Call[AgentQuery]) -> Page[AgentR
     return Page(items=[agent_resource(agent, agent.recent_sessions) for agent in page], next=after)
 
 
-async def get_agent(services: Services, call: Call[Query]) -> AgentResource:
+async def get_agent(call: Call[Query]) -> AgentResource:
     """One agent with its sessions, as many as are kept."""
-    agent = _found(services.reader.agent(call.id), "agent", call.id)
-    sessions = await services.reader.recent_sessions(call.id, SESSIONS_TOLD)
+    agent = _found(call.services.reader.agent(call.id), "agent", call.id)
+    sessions = await call.services.reader.recent_sessions(call.id, SESSIONS_TOLD)
     return agent_resource(agent, sessions)
 
 
 async def _telemetry_chunks(
-    services: Services, ids: Sequence[str], after: str | None
+    reader: FleetReader, ids: Sequence[str], after: str | None
 ) -> AsyncIterator[bytes]:
     """A page of telemetry as JSON, made while it is sent.
 
@@ -110,7 +109,7 @@ async def _telemetry_chunks(
     comma = b""
     for begin in range(0, len(ids), ASSETS_PER_CHUNK):
         await trio.lowlevel.checkpoint()
-        views = map(services.reader.telemetry, ids[begin : begin + ASSETS_PER_CHUNK])
+        views = map(reader.telemetry, ids[begin : begin + ASSETS_PER_CHUNK])
         # An asset may have gone since the page was cut.
         items = [telemetry_resource(view) for view in views if view is not None]
         if items:

@@ -10,18 +10,18 @@ from dercp.api.metrics import exposition
 from dercp.api.problems import NOT_READY, Refusal
 from dercp.api.queries import Query
 from dercp.api.resources import Resource
-from dercp.api.routes import Call, Reply, Services
+from dercp.api.routes import Call, Reply
 
 RETRY_READINESS_S = 1.0
 
 
-class Liveness(Resource):
+class Liveness(Resource, frozen=True, kw_only=True):
     """The process answers."""
 
     alive: bool
 
 
-class Readiness(Resource):
+class Readiness(Resource, frozen=True, kw_only=True):
     """The headend serves, and what it serves."""
 
     ready: bool
@@ -30,7 +30,7 @@ class Readiness(Resource):
     agents_connected: int
 
 
-class MailboxResource(Resource):
+class MailboxResource(Resource, frozen=True, kw_only=True):
     """What a mailbox has seen since the start."""
 
     waiting: int
@@ -43,7 +43,7 @@ class MailboxResource(Resource):
     dead_letters: int
 
 
-class ActorResource(Resource):
+class ActorResource(Resource, frozen=True, kw_only=True):
     """An actor or supervisor and what runs below it."""
 
     name: str
@@ -55,14 +55,14 @@ class ActorResource(Resource):
     children: "tuple[ActorResource, ...]"
 
 
-async def livez(services: Services, call: Call[Query]) -> Liveness:
+async def livez(_call: Call[Query]) -> Liveness:
     """Whether the loop turns; an answer is a yes."""
     return Liveness(alive=True)
 
 
-async def readyz(services: Services, call: Call[Query]) -> Readiness:
+async def readyz(call: Call[Query]) -> Readiness:
     """Whether the headend can do its work; why not is in the problem."""
-    system = services.operations.system()
+    system = call.services.operations.system()
     if not system.ready:
         raise Refusal(NOT_READY, system.not_ready_because, retry_after_s=RETRY_READINESS_S)
     return Readiness(
@@ -73,14 +73,14 @@ async def readyz(services: Services, call: Call[Query]) -> Readiness:
     )
 
 
-async def metrics(services: Services, call: Call[Query]) -> Reply[str]:
+async def metrics(call: Call[Query]) -> Reply[str]:
     """All totals for Prometheus."""
-    return Reply(content=exposition(services.operations))
+    return Reply(content=exposition(call.services.operations))
 
 
-async def actor_tree(services: Services, call: Call[Query]) -> ActorResource:
+async def actor_tree(call: Call[Query]) -> ActorResource:
     """The tree of actors, and what their mailboxes have seen."""
-    return _actor_resource(services.operations.tree())
+    return _actor_resource(call.services.operations.tree())
 
 
 def _actor_resource(node: Node) -> ActorResource:

@@ -5,7 +5,7 @@ from typing import Any
 
 from dercp.api.problems import CATALOGUE, NOT_FOUND, Refusal
 from dercp.api.queries import Query
-from dercp.api.routes import Call, Reply, Services
+from dercp.api.routes import Call, Reply
 
 # Own files only: sites without the internet read them too.
 DOCS_CSP = (
@@ -20,27 +20,27 @@ _docs_js = (_static / "docs.js").read_bytes()
 _meanings = {kind.slug: kind for kind in CATALOGUE}
 
 
-async def openapi(services: Services, call: Call[Query]) -> Reply[dict[str, Any]]:
+async def openapi(call: Call[Query]) -> Reply[dict[str, Any]]:
     """This description, as OpenAPI 3.1."""
-    return Reply(content=services.openapi)
+    return Reply(content=call.services.openapi)
 
 
-async def docs(services: Services, call: Call[Query]) -> Reply[str]:
+async def docs(_call: Call[Query]) -> Reply[str]:
     """This description, to read and to try."""
     return Reply(content=_docs_html, headers={"Content-Security-Policy": DOCS_CSP})
 
 
-async def docs_css(services: Services, call: Call[Query]) -> Reply[str]:
+async def docs_css(_call: Call[Query]) -> Reply[str]:
     """How the documentation looks."""
     return Reply(content=_docs_css)
 
 
-async def docs_js(services: Services, call: Call[Query]) -> Reply[str]:
+async def docs_js(_call: Call[Query]) -> Reply[str]:
     """How the documentation is rendered."""
     return Reply(content=_docs_js)
 
 
-async def problem(services: Services, call: Call[Query]) -> Reply[str]:
+async def problem(call: Call[Query]) -> Reply[str]:
     """What a type of problem means and what to do about it."""
     kind = _meanings.get(call.id)
     if kind is None:

@@ -29,8 +29,8 @@ class ProblemType(msgspec.Struct, frozen=True):
 MALFORMED_REQUEST = ProblemType(
     "malformed-request",
     400,
-    "The request is not valid HTTP",
-    "The server could not read the request at all. Check the client or the proxy before it.",
+    "The request cannot be understood",
+    "Not the HTTP that is spoken here. Check the client and the proxies before the server.",
 )
 MALFORMED_JSON = ProblemType(
     "malformed-json",

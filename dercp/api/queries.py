@@ -26,18 +26,18 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """The parameters of an operation that takes none; base of all others."""
 
 
-class PageQuery(Query):
+class PageQuery(Query, frozen=True, kw_only=True):
     """Which part of a list is wanted."""
 
     limit: Annotated[int, Meta(ge=1, le=1000, description="Items in one answer, at most")] = 100
     cursor: Cursor | None = None
 
 
-class SiteQuery(PageQuery):
+class SiteQuery(PageQuery, frozen=True, kw_only=True):
     """Which sites are wanted."""
 
 
-class AgentQuery(PageQuery):
+class AgentQuery(PageQuery, frozen=True, kw_only=True):
     """Which agents are wanted."""
 
     site_id: SiteFilter | None = None
@@ -48,7 +48,7 @@ class AgentQuery(PageQuery):
         return self.site_id in (None, agent.site_id) and self.status in (None, agent.status)
 
 
-class AssetFilter(PageQuery):
+class AssetFilter(PageQuery, frozen=True, kw_only=True):
     """Which assets are wanted."""
 
     site_id: SiteFilter | None = None
@@ -66,7 +66,7 @@ class AssetFilter(PageQuery):
         )
 
 
-class FleetQuery(AssetFilter):
+class FleetQuery(AssetFilter, frozen=True, kw_only=True):
     """Of which assets the telemetry is wanted."""
 
     limit: Annotated[int, Meta(ge=1, le=10_000, description="Items in one answer, at most")] = 100

@@ -62,21 +62,21 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     """The base of all JSON shapes."""
 
 
-class Page(Resource, Generic[R]):
+class Page(Resource, Generic[R], frozen=True, kw_only=True):
     """A part of a list. `next` is the cursor of the part after it, null at the end."""
 
     items: list[R]
     next: str | None
 
 
-class PointName(Resource):
+class PointName(Resource, frozen=True, kw_only=True):
     """A point that an asset reports."""
 
     name: str
     unit: str
 
 
-class AssetResource(Resource):
+class AssetResource(Resource, frozen=True, kw_only=True):
     """An asset as registered, and whether it can be believed now."""
 
     id: str
@@ -95,7 +95,7 @@ class AssetResource(Resource):
     )
 
 
-class PointResource(Resource, gc=False):
+class PointResource(Resource, gc=False, frozen=True, kw_only=True):
     """A value with its unit and its worth. `reasons` is left out when the quality is good."""
 
     value: float | None
@@ -104,7 +104,7 @@ class PointResource(Resource, gc=False):
     reasons: tuple[str, ...] | UnsetType = UNSET
 
 
-class TelemetryResource(Resource):
+class TelemetryResource(Resource, frozen=True, kw_only=True):
     """The latest known sample of an asset; times are null before the first."""
 
     asset_id: str
@@ -116,7 +116,7 @@ class TelemetryResource(Resource):
     points: dict[str, PointResource]
 
 
-class AggregateResource(Resource):
+class AggregateResource(Resource, frozen=True, kw_only=True):
     """Sums over the assets of a site, and what they stand on. Stale values are not in them."""
 
     active_power_mw: Megawatts | None
@@ -132,7 +132,7 @@ class AggregateResource(Resource):
     worst_quality: QualityWord
 
 
-class SiteResource(Resource):
+class SiteResource(Resource, frozen=True, kw_only=True):
     """A site, its agents and assets, and the sums over them."""
 
     id: str
@@ -142,7 +142,7 @@ class SiteResource(Resource):
     aggregate: AggregateResource
 
 
-class SessionResource(Resource):
+class SessionResource(Resource, frozen=True, kw_only=True):
     """One session of an agent, running (`disconnected_time` null) or ended."""
 
     id: str
@@ -156,7 +156,7 @@ class SessionResource(Resource):
     rejects: int
 
 
-class AgentResource(Resource):
+class AgentResource(Resource, frozen=True, kw_only=True):
     """An edge agent, its session, and those before it (newest first)."""
 
     id: str

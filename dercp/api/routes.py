@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from enum import Enum, auto
 from functools import cached_property
-from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -33,9 +33,11 @@ class Services(msgspec.Struct, frozen=True):
 class Call(msgspec.Struct, Generic[Q], frozen=True, kw_only=True):
     """One request, its parameters already checked."""
 
+    services: Services
     query: Q
     # What stands for `{id}` in the path; empty where the path has none.
     id: str
+    # Those the route asks for, as far as they were sent.
     headers: Mapping[str, str]
 
 
@@ -46,10 +48,19 @@ class BodyCall(Call[Query], Generic[B], frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """An answer that is already encoded; `T` is the shape that its content has."""
+    """An answer that is encoded already; `T` is the shape of its content."""
 
-    content: bytes | AsyncIterator[bytes]
+    content: bytes
     headers: Mapping[str, str] = {}
+
+
+class Stream(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """An answer that is encoded while it is sent; `T` is the shape of its content."""
+
+    chunks: AsyncIterator[bytes]
+
+
+Result: TypeAlias = msgspec.Struct | Reply[Any] | Stream[Any]
 
 
 class Tagging(Enum):
@@ -69,7 +80,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     method: Literal["GET", "POST"] = "GET"
     path: str
-    handler: Callable[[Services, Any], Awaitable[msgspec.Struct | Reply[Any]]]
+    handler: Callable[[Any], Awaitable[Result]]
     tag: str
     status: int = 200
     media_type: str = JSON
@@ -83,21 +94,23 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def query(self) -> type[Query]:
         """The parameters."""
-        call = self._hints["call"]
+        call = self._hints[0]
         return Query if get_origin(call) is BodyCall else get_args(call)[0]
 
     @cached_property
     def body(self) -> type[msgspec.Struct] | None:
         """The shape of the body; None for an operation without one."""
-        call = self._hints["call"]
+        call = self._hints[0]
         return get_args(call)[0] if get_origin(call) is BodyCall else None
 
     @cached_property
     def answer(self) -> Any:
         """The shape of the answer."""
-        shape = self._hints["return"]
-        return get_args(shape)[0] if get_origin(shape) is Reply else shape
+        shape = self._hints[1]
+        return get_args(shape)[0] if get_origin(shape) in {Reply, Stream} else shape
 
     @cached_property
-    def _hints(self) -> dict[str, Any]:
-        return get_type_hints(self.handler)
+    def _hints(self) -> tuple[Any, Any]:
+        """Of the handler: what it takes, what it gives."""
+        takes, gives = get_type_hints(self.handler).values()
+        return takes, gives

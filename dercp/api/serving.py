@@ -11,10 +11,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from math import inf
-from pathlib import Path
 from typing import TypeAlias
 
-import msgspec
 import structlog
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
@@ -24,29 +22,9 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState, ResponseSummary, WWWScope
 
+from dercp.api.settings import ApiSettings, TlsFiles
+
 _log = structlog.get_logger()
-
-
-class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the server's certificate chain and its key are, both PEM."""
-
-    certificate: Path
-    key: Path
-
-
-class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How much the server takes on, and how long it waits."""
-
-    connections_max: int = 1000
-    backlog: int = 256
-    header_bytes_max: int = 16 * 1024
-    handshake_within_s: float = 10.0
-    # For the next request of a connection, and for the head of any.
-    idle_s: float = 15.0
-    # For a peer to take up one piece of an answer.
-    write_within_s: float = 20.0
-    # For running requests to end, once told to stop.
-    stop_within_s: float = 3.0
 
 
 async def serve_api(
@@ -54,7 +32,7 @@ async def serve_api(
     bind: Sequence[str] | Sequence[socket.socket],
     *,
     shutdown_trigger: Callable[[], Awaitable[object]],
-    settings: ServeSettings = ServeSettings(),  # noqa: B008 - frozen
+    settings: ApiSettings = ApiSettings(),  # noqa: B008 - frozen
     tls: TlsFiles | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -105,7 +83,7 @@ async def _serve_one(
     try:
         # Its annotations know the streams of its own loop only.
         await TCPServer(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
-    except Exception:
+    except Exception:  # noqa: BLE001 - a peer's bytes must not end the server
         _log.exception("http_connection_failed")
 
 
@@ -216,7 +194,7 @@ class _ServerLog(Logger):
         _log.exception("http_server_failed", message=message % args if args else message)
 
 
-def _hypercorn_config(settings: ServeSettings) -> Config:
+def _hypercorn_config(settings: ApiSettings) -> Config:
     config = Config()
     config.logger_class = _ServerLog
     config.errorlog = None

@@ -206,16 +206,14 @@ class FakeOperations:
     """A headend that is ready until told otherwise."""
 
     def __init__(self) -> None:
-        self.state = SystemView(
-            ready=True, not_ready_because="", assets=3, assets_online=2, agents_connected=1
-        )
+        self.state = SystemView(not_ready_because="", assets=3, assets_online=2, agents_connected=1)
 
     def system(self) -> SystemView:
         return self.state
 
     def refuse(self, because: str) -> None:
         """Be not ready from now on."""
-        self.state = msgspec.structs.replace(self.state, ready=False, not_ready_because=because)
+        self.state = msgspec.structs.replace(self.state, not_ready_because=because)
 
     def tree(self) -> Node:
         seen = MailboxStatistics(

@@ -1,0 +1,36 @@
+"""How much the API takes on, and how long it waits."""
+
+from pathlib import Path
+
+import msgspec
+
+
+class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the server's certificate chain and its key are, both PEM."""
+
+    certificate: Path
+    key: Path
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The bounds of the API; the values here suit a headend of 10,000 assets."""
+
+    # Of the application.
+    requests_max: int = 200
+    body_bytes_max: int = 64 * 1024
+    body_within_s: float = 10.0
+    answer_within_s: float = 10.0
+    # For a peer to fetch one answer.
+    fetched_within_s: float = 60.0
+
+    # Of the server.
+    connections_max: int = 1000
+    backlog: int = 256
+    header_bytes_max: int = 16 * 1024
+    handshake_within_s: float = 10.0
+    # For the next request of a connection, and for the head of any.
+    idle_s: float = 15.0
+    # For a peer to take up one piece of an answer.
+    write_within_s: float = 20.0
+    # For running requests to end, once told to stop.
+    stop_within_s: float = 3.0
