@@ -89,6 +89,12 @@ def test_the_order_does_not_matter(fleet: list[Member], rng: random.Random) -> N
     assert aggregate(shuffled) == aggregate(fleet)
 
 
+def test_a_tenth_three_ways_is_one_figure() -> None:
+    """Plain addition gives 0.6 or 0.6000000000000001, depending on who comes first."""
+    tenths = [fresh(0.1), fresh(0.2), fresh(0.3)]
+    assert aggregate(tenths) == aggregate(reversed(tenths))
+
+
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=20))
 def test_when_all_report_the_coverage_is_whole(powers_mw: list[float]) -> None:
     """A hundred, not 99.99."""

@@ -329,6 +329,17 @@ def test_a_long_back_and_forth_is_folded() -> None:
     assert book.dispatch.timeline[-2].time_us == at(4 + (flips - 1) / 20).now_us
 
 
+def test_folding_keeps_what_is_no_back_and_forth() -> None:
+    """The operator's wish stays in the story, however long the swinging goes on around it."""
+    wish = Cancelled("operator", source=Source.OPERATOR)
+    book = play() << at(1, Sent()) << at(2, Applied(2.5))
+    for second in range(400):
+        book << at(3 + second / 20, FollowingSeen() if second % 2 else DeviatingSeen())
+        if second == 200:
+            book << at(3 + second / 20, wish) >> Becomes("deviating", "withdrawn")
+    assert [entry.reason for entry in book.dispatch.timeline].count("withdrawn") == 1
+
+
 def test_the_next_deadline_is_when_a_tick_matters() -> None:
     """A desk that sleeps until then misses nothing, and does not wake for nothing."""
     book = play()

@@ -72,7 +72,7 @@ def submitted(draw: st.DrawFn) -> Dispatch:
         setpoint_mw=draw(st.floats(-10, 10)),
         start_us=draw(st.integers(0, until_us - 1)),
         until_us=until_us,
-        deliver_by_us=draw(st.integers(1, until_us)),
+        deliver_by_us=draw(st.integers(1, HORIZON_US)),
         priority=draw(st.integers(-5, 5)),
     )
     return submit("d-1", "default", request, 0)

@@ -81,6 +81,12 @@ def test_stale_is_three_intervals_or_no_session(age_s: float | None, interval_s:
     assert is_stale(age_s, interval_s, online=True) != fresh
 
 
+def test_stale_begins_at_the_third_interval() -> None:
+    """At it, not after it."""
+    assert not is_stale(2.999, 1.0, online=True)
+    assert is_stale(3.0, 1.0, online=True)
+
+
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0.01, 3600))
 def test_the_stale_do_not_become_fresh_by_waiting(
     age_s: float, later_s: float, interval_s: float

@@ -58,6 +58,7 @@ def test_a_good_request_passes() -> None:
         (replace(GOOD, deliver_by_us=NOW), "deliver_by_passed", "/deliver_by"),
         (replace(GOOD, deliver_by_us=GOOD.until_us + 1), "deliver_by_after_until", "/deliver_by"),
         (replace(GOOD, priority=1001), "bad_priority", "/priority"),
+        (replace(GOOD, priority=-1001), "bad_priority", "/priority"),
         (replace(GOOD, reason="x" * 501), "text_too_long", "/reason"),
         (replace(GOOD, requested_by="x" * 501), "text_too_long", "/requested_by"),
     ],
