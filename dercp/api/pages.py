@@ -9,7 +9,7 @@ from dercp.api.routes import Call, Reply
 
 # Own files only: sites without the internet read them too.
 DOCS_CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 

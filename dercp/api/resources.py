@@ -95,7 +95,7 @@ class AssetResource(Resource, frozen=True, kw_only=True):
     )
 
 
-class PointResource(Resource, gc=False, frozen=True, kw_only=True):
+class PointResource(msgspec.Struct, frozen=True, gc=False):
     """A value with its unit and its worth. `reasons` is left out when the quality is good."""
 
     value: float | None
@@ -196,16 +196,10 @@ def asset_detail(view: AssetView) -> AssetResource:
     return msgspec.structs.replace(asset_resource(view), points=points)
 
 
-def point_resource(view: PointView) -> PointResource:
-    """A value with its worth."""
-    if view.quality is Quality.GOOD:
-        return PointResource(value=view.value, unit=view.unit, quality="good")
-    return PointResource(
-        value=view.value,
-        unit=view.unit,
-        quality=_QUALITY_WORDS[view.quality],
-        reasons=reason_words(view.reasons),
-    )
+def _doubtful(view: PointView) -> PointResource:
+    """A value that is not good, and why."""
+    quality = _QUALITY_WORDS[view.quality]
+    return PointResource(view.value, view.unit, quality, reason_words(view.reasons))
 
 
 def reason_words(reasons: Reason) -> tuple[str, ...]:
@@ -222,7 +216,13 @@ def telemetry_resource(view: TelemetryView) -> TelemetryResource:
         ingest_time=moment_or_none(view.ingest_time_us),
         age_s=_rounded(view.age_s),
         stale=view.stale,
-        points={point.name: point_resource(point) for point in view.points},
+        points={
+            # By position and in place: an answer may hold 100,000 of them.
+            point.name: PointResource(point.value, point.unit, "good")
+            if point.quality is Quality.GOOD
+            else _doubtful(point)
+            for point in view.points
+        },
     )
 
 
