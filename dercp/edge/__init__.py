@@ -1,1 +1,25 @@
-"""The edge agent: the supervised process on a site PC that speaks for its assets."""
+"""The edge agent: the supervised process on a site PC that speaks for its assets.
+
+`load` reads `site.toml`, `run_agent` lives by it. Several agents run in one process
+without knowing of each other.
+"""
+
+from dercp.edge.agent import Agent, run_agent
+from dercp.edge.config import Config
+from dercp.edge.config_loader import AdapterCatalog, check, installed_adapters, load
+from dercp.edge.status import AgentStatus
+from dercp.edge.toml_reader import ConfigError
+from dercp.edge.uplink import Dial
+
+__all__ = [
+    "AdapterCatalog",
+    "Agent",
+    "AgentStatus",
+    "Config",
+    "ConfigError",
+    "Dial",
+    "check",
+    "installed_adapters",
+    "load",
+    "run_agent",
+]

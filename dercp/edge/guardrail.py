@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from dercp.model.dispatch import DispatchReason
+
 __all__ = [
     "Bounds",
     "Guardrails",
@@ -77,10 +79,10 @@ def judge(setpoint_mw: float, guardrails: Guardrails) -> Verdict:
     """
     nameplate, limits = guardrails.nameplate, guardrails.limits
     if not math.isfinite(setpoint_mw):
-        return Refused("not_a_number", f"{setpoint_mw} is no setpoint")
+        return Refused(DispatchReason.OUT_OF_RANGE, f"{setpoint_mw} is no setpoint")
     if not nameplate.contains(setpoint_mw):
         return Refused(
-            "out_of_range",
+            DispatchReason.OUT_OF_RANGE,
             f"{setpoint_mw:g} MW lies outside the nameplate "
             f"({nameplate.low_mw:g} to {nameplate.high_mw:g} MW)",
         )
@@ -88,14 +90,13 @@ def judge(setpoint_mw: float, guardrails: Guardrails) -> Verdict:
         narrowed_mw = limits.nearest(setpoint_mw)
         return Narrowed(
             narrowed_mw,
-            "site_limit",
+            DispatchReason.NARROWED,
             f"{setpoint_mw:g} MW asked, narrowed to {narrowed_mw:g} MW by the site's limits "
             f"({limits.low_mw:g} to {limits.high_mw:g} MW)",
         )
     return Permitted(setpoint_mw)
 
 
-def readback_agrees(asked_mw: float, readback_mw: float, nameplate: Bounds) -> bool:
+def readback_agrees(asked_mw: float, readback_mw: float, nameplate_mw: float) -> bool:
     """Whether what the device says is in force is what was written, within its resolution."""
-    size_mw = max(abs(nameplate.low_mw), abs(nameplate.high_mw))
-    return abs(readback_mw - asked_mw) <= READBACK_TOLERANCE * size_mw
+    return abs(readback_mw - asked_mw) <= READBACK_TOLERANCE * nameplate_mw

@@ -1,0 +1,274 @@
+"""One edge agent: its tree of actors and its life.
+
+    <agent id>
+    ├── collector
+    ├── devices
+    │   └── <asset id> ...
+    └── uplink
+
+One for one: what they share (outbox, journal, leases) is no actor's, so that a crash of
+one takes nothing from the others. They stop in the order devices, collector, uplink: the
+last rows and reports still reach the headend.
+"""
+
+import secrets
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import structlog
+import trio
+
+from actors import (
+    Backoff,
+    ChildSpec,
+    MailboxSpec,
+    OnFull,
+    Ref,
+    Restart,
+    SupervisorRef,
+    SupervisorSpec,
+    System,
+    open_system,
+)
+from dercp.edge.bell import Bell
+from dercp.edge.collector import Collector, FrameLimits
+from dercp.edge.config import AssetConfig, Config, Headend
+from dercp.edge.conversation import Topics
+from dercp.edge.desk import Desk
+from dercp.edge.device import AssetMemory, DeviceActor, DeviceMessage, Reporting
+from dercp.edge.headend_time import HeadendTime
+from dercp.edge.journal import Journal
+from dercp.edge.lease_keeper import LeaseKeeper
+from dercp.edge.outbox import MemoryOutbox
+from dercp.edge.pace import Pace
+from dercp.edge.session import Live
+from dercp.edge.status import AgentStatus, AssetStatus, LeaseStatus, SessionStatus, UplinkStatus
+from dercp.edge.uplink import Dial, Uplink, UplinkHistory
+from dercp.link import client_tls, open_call
+from dercp.model.time import Clock
+from dercp.wire import v1
+from dercp.wire.payload import PayloadSchema, RowDraft
+from dercp.wire.registration import encode_registration, registration_id
+
+__all__ = ["Agent", "dial_headend", "run_agent"]
+
+LINK_PATH: Final = "/dercp.v1.EdgeLink/Connect"
+# The whole stop. A device may be in a call (5 s) and then fall back (5 s); the uplink takes 3.
+STOP_WITHIN_S: Final = 15.0
+DEVICE_GRACE_S: Final = 11.0
+DEVICE_MAIL_MAX: Final = 64
+
+# A device that crashes its actor again and again must never take the others along, so
+# this limit is one that nothing reaches; the backoff is what holds it in check.
+_DEVICES_RESTART: Final = Restart(
+    limit=1_000_000, within_s=60.0, backoff=Backoff(first_s=0.5, max_s=30.0)
+)
+
+
+async def run_agent(
+    config: Config,
+    *,
+    clock: Clock,
+    dial: Dial | None = None,
+    seed: int | None = None,
+    task_status: trio.TaskStatus["Agent"] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run an agent until cancelled; then it stops in order, within `STOP_WITHIN_S`.
+
+    Stopping ends the leases on all assets (they go to their fallback), sends what waits,
+    and ends the call.
+
+    Args:
+        config: As `load` gives it.
+        clock: The edge's own clock.
+        dial: Opens calls; by default to the headend of the configuration.
+        seed: Makes the agent's random waits repeatable.
+        task_status: Started with the `Agent` once its tree is up.
+
+    Raises:
+        dercp.link.TlsFileError: The certificates cannot be used.
+    """
+    agent = Agent(config, clock=clock, dial=dial or dial_headend(config.headend))
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_set_when_cancelled, stop)
+        # Cancellation is turned into an ordered stop, which needs its tasks alive.
+        with trio.CancelScope(shield=True):
+            async with open_system(config.agent_id, seed=seed, grace_s=STOP_WITHIN_S) as system:
+                await agent.start(system)
+                task_status.started(agent)
+                await stop.wait()
+                agent.stop_devices()
+        nursery.cancel_scope.cancel("the agent has stopped")
+
+
+async def _set_when_cancelled(stop: trio.Event) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        stop.set()
+
+
+def dial_headend(headend: Headend) -> Dial:
+    """How to call the headend of a configuration.
+
+    Raises:
+        dercp.link.TlsFileError: The certificates cannot be used.
+    """
+    files = headend.tls
+    tls = None if files is None else client_tls(files.ca_file, files.cert_file, files.key_file)
+    return partial(open_call, headend.host, headend.port, LINK_PATH, tls=tls)
+
+
+class Agent:
+    """What one agent is made of. Several live in one process without knowing of each other."""
+
+    def __init__(self, config: Config, *, clock: Clock, dial: Dial) -> None:
+        self._config = config
+        self._clock = clock
+        self._dial = dial
+        self._log = structlog.get_logger().bind(agent_id=config.agent_id)
+        self._registration = encode_registration(config.registration)
+        self._headend_time = HeadendTime(clock)
+        self._bell = Bell()
+        self._outbox = MemoryOutbox(secrets.token_hex(8), self._bell.ring)
+        self._journal = Journal(self._headend_time.now_us, self._bell.ring)
+        self._frame_limits = FrameLimits()
+        self._history = UplinkHistory()
+        self._memories: dict[str, AssetMemory] = {}
+        self._devices: dict[str, Ref[DeviceMessage]] = {}
+
+    async def start(self, system: System) -> None:
+        """Grow the tree; the last started stops first."""
+        await system.root.start(
+            ChildSpec(
+                name="uplink",
+                factory=lambda: Uplink(self._dial, self._topics(), self._history, self._log),
+                # Nobody writes to it: it waits for its call.
+                mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
+            )
+        )
+        collector = await system.root.start(self._collector_spec())
+        devices = await system.root.supervise(
+            SupervisorSpec(name="devices", restart=_DEVICES_RESTART, grace_s=DEVICE_GRACE_S)
+        )
+        self._start_devices(devices, collector)
+
+    def stop_devices(self) -> None:
+        """Stop all devices at once: one that does not answer must not hold up the others."""
+        for device in self._devices.values():
+            device.stop_nowait()
+
+    def status(self) -> AgentStatus:
+        """How the agent is now."""
+        return AgentStatus(
+            agent_id=self._config.agent_id,
+            site_id=self._config.site_id,
+            uplink=_uplink_status(self._history),
+            outbox=self._outbox.statistics(),
+            journal=self._journal.statistics(),
+            assets=tuple(_asset_status(*item) for item in self._memories.items()),
+        )
+
+    def _topics(self) -> Topics:
+        return Topics(
+            hello=self._hello,
+            bell=self._bell,
+            outbox=self._outbox,
+            journal=self._journal,
+            desk=Desk(self._journal, self._devices, self._log),
+            clock=self._clock,
+            headend_time=self._headend_time,
+            frame_limits=self._frame_limits,
+        )
+
+    def _hello(self) -> v1.Hello:
+        return v1.Hello(
+            agent_id=self._config.agent_id,
+            software_version=_software_version(),
+            spool_id=self._outbox.spool_id,
+            registration=self._registration,
+            time_us=self._clock(),
+        )
+
+    def _collector_spec(self) -> ChildSpec[RowDraft]:
+        assets = len(self._config.assets)
+        content_id = registration_id(self._registration)
+        return ChildSpec(
+            name="collector",
+            factory=lambda: Collector(self._outbox, content_id, assets, self._frame_limits),
+            # A device that finds it full waits, and misses a tick, which is counted.
+            mailbox=MailboxSpec(capacity=max(64, 2 * assets), on_full=OnFull.BLOCK),
+        )
+
+    def _start_devices(self, devices: SupervisorRef, collector: Ref[RowDraft]) -> None:
+        reporting = Reporting(
+            schema=PayloadSchema(self._config.registration),
+            collector=collector,
+            clock=self._clock,
+        )
+        origin_s = trio.current_time()
+        for index, asset in enumerate(self._config.assets):
+            keeper = LeaseKeeper(asset.guardrails, self._journal.record, self._headend_time.now_us)
+            memory = AssetMemory(keeper, Pace(origin_s, asset.spec.sample_interval_s))
+            spec = self._device_spec(index, asset, memory, reporting)
+            self._memories[asset.spec.asset_id] = memory
+            self._devices[asset.spec.asset_id] = devices.start_nowait(spec)
+
+    def _device_spec(
+        self, index: int, asset: AssetConfig, memory: AssetMemory, reporting: Reporting
+    ) -> ChildSpec[DeviceMessage]:
+        log = self._log.bind(asset_id=asset.spec.asset_id)
+        return ChildSpec(
+            name=asset.spec.asset_id,
+            factory=lambda: DeviceActor(index, asset, memory, reporting, log),
+            mailbox=MailboxSpec(capacity=DEVICE_MAIL_MAX, on_full=OnFull.REJECT),
+            grace_s=DEVICE_GRACE_S,
+        )
+
+
+def _software_version() -> str:
+    try:
+        return version("dercp")
+    except PackageNotFoundError:  # run from a checkout
+        return "0"
+
+
+def _uplink_status(history: UplinkHistory) -> UplinkStatus:
+    conversation, end = history.conversation, history.last_end
+    session = None
+    if conversation is not None and isinstance(live := conversation.session.phase, Live):
+        session = SessionStatus(
+            session_id=live.session_id,
+            epoch=live.epoch,
+            live_for_s=trio.current_time() - live.since_s,
+        )
+    return UplinkStatus(
+        session=session,
+        calls=history.calls,
+        refusals=history.refusals + (0 if conversation is None else conversation.refusals),
+        last_end="" if end is None else end.reason,
+        last_end_detail="" if end is None else end.detail,
+    )
+
+
+def _asset_status(asset_id: str, memory: AssetMemory) -> AssetStatus:
+    book = memory.keeper.book
+    lease = None
+    if book.in_force is not None:
+        lease = LeaseStatus(
+            dispatch_id=book.in_force.dispatch_id,
+            setpoint_mw=book.in_force.setpoint_mw,
+            ends_in_s=book.in_force.until_s - trio.current_time(),
+        )
+    return AssetStatus(
+        asset_id=asset_id,
+        connection=memory.connection,
+        failures=memory.failures,
+        last_error=memory.last_error,
+        samples=memory.samples,
+        missed_ticks=memory.pace.missed,
+        lease=lease,
+        scheduled=len(book.scheduled),
+    )

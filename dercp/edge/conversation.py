@@ -1,0 +1,198 @@
+"""One call to the headend, from the Hello to its end. What to do is decided in `session`."""
+
+from collections.abc import Callable
+from typing import Final, Protocol, assert_never
+
+import msgspec
+import structlog
+import trio
+
+from dercp.edge import session as talk
+from dercp.edge.bell import Bell
+from dercp.edge.collector import FrameLimits
+from dercp.edge.desk import Desk
+from dercp.edge.headend_time import HeadendTime
+from dercp.edge.journal import Journal
+from dercp.edge.outbox import Batch, Outbox, Sequences
+from dercp.edge.session import Live, Over, Session
+from dercp.edge.uplink_messages import heartbeat, parcel_message, report_message
+from dercp.link import LinkError, MessageTooLarge
+from dercp.model.time import Clock
+from dercp.wire import WireError, v1
+from dercp.wire.envelope import decode_downlink, encode_uplink
+
+__all__ = ["Conversation", "Line", "Topics"]
+
+# Sequence ranges of one acknowledgement that are looked at; the decoder bounds its bytes.
+RANGES_MAX: Final = 1000
+
+
+class Line(Protocol):
+    """What is needed of a call; `dercp.link.ClientCall` is one."""
+
+    async def send(self, message: bytes) -> None:
+        """Send a message, in bounded time."""
+
+    async def receive(self) -> bytes | None:
+        """The next message; None at the orderly end."""
+
+    async def end(self) -> None:
+        """Send no more."""
+
+
+class Topics(msgspec.Struct, frozen=True, kw_only=True):
+    """What a conversation is about. All of it outlives the call."""
+
+    hello: Callable[[], v1.Hello]
+    bell: Bell
+    outbox: Outbox
+    journal: Journal
+    desk: Desk
+    clock: Clock
+    headend_time: HeadendTime
+    frame_limits: FrameLimits
+
+
+class Conversation:
+    """Says what waits to be said and does what it is told.
+
+    Characteristics:
+        Goes first: heartbeats, then dispatch updates, then telemetry.
+        Ends: on anything that cannot be understood, on silence, on the headend's word, or
+            after `leave` once nothing waits any more.
+    """
+
+    def __init__(
+        self, line: Line, topics: Topics, attempt: int, log: structlog.typing.FilteringBoundLogger
+    ) -> None:
+        self.session = talk.open_session(attempt, trio.current_time())
+        self.refusals = 0
+        self._line = line
+        self._topics = topics
+        self._log = log
+        self._beat_due = False
+        self._leaving = False
+        self._moved = Bell()
+        self._over = trio.Event()
+
+    async def run(self) -> Session:
+        """Talk until the session is over."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._speak)
+            nursery.start_soon(self._listen)
+            nursery.start_soon(self._watch_time)
+            await self._over.wait()
+            nursery.cancel_scope.cancel("the session is over")
+        return self.session
+
+    def leave(self) -> None:
+        """Say what waits, then part."""
+        self._leaving = True
+        if not isinstance(self.session.phase, Live):
+            self._feed(talk.LinkLost("the agent stops"))
+        self._topics.bell.ring()
+
+    # -------------------------------------------------------------- in and out
+
+    async def _listen(self) -> None:
+        try:
+            while (content := await self._line.receive()) is not None:
+                self._feed(_understood(content))
+        except LinkError as error:
+            self._feed(talk.LinkLost(str(error)))
+        else:
+            self._feed(talk.LinkLost("the call was ended"))
+
+    async def _speak(self) -> None:
+        try:
+            await self._line.send(encode_uplink(v1.Uplink(hello=self._topics.hello())))
+            while True:
+                if not isinstance(self.session.phase, Live) or not await self._say_next():
+                    await self._topics.bell.wait()
+        except LinkError as error:
+            self._feed(talk.LinkLost(str(error)))
+
+    async def _say_next(self) -> bool:
+        """Send one message, the most urgent; False when none waits."""
+        topics = self._topics
+        if self._beat_due:
+            self._beat_due = False
+            await self._line.send(encode_uplink(heartbeat(topics.clock())))
+        elif (report := topics.journal.next_unsent()) is not None:
+            await self._line.send(encode_uplink(report_message(report)))
+            topics.journal.sent(report)
+        elif (parcel := topics.outbox.next_unsent()) is not None:
+            try:
+                content = encode_uplink(parcel_message(parcel, topics.outbox.spool_id))
+                await self._line.send(content)
+            except MessageTooLarge as error:
+                assert isinstance(parcel, Batch)  # noqa: S101 - a gap is a few bytes
+                self._log.error("batch_too_large", sequence=parcel.sequence, why=str(error))
+                topics.outbox.refused(parcel, "too_large")
+            else:
+                topics.outbox.sent(parcel)
+        elif self._leaving:
+            await self._line.end()
+            return False
+        else:
+            return False
+        return True
+
+    async def _watch_time(self) -> None:
+        while True:
+            with trio.move_on_at(talk.next_deadline_s(self.session)):
+                await self._moved.wait()
+                continue
+            self._feed(talk.Tick())
+
+    # --------------------------------------------------------------- decisions
+
+    def _feed(self, event: talk.Event) -> None:
+        step = talk.advance(self.session, event, trio.current_time())
+        self.session = step.session
+        for command in step.commands:
+            self._obey(command)
+        self._moved.ring()
+        if isinstance(self.session.phase, Over):
+            self._over.set()
+
+    def _obey(self, command: talk.Command) -> None:
+        topics = self._topics
+        match command:
+            case talk.Begin(welcome):
+                self._begin(welcome)
+            case talk.Beat():
+                self._beat_due = True
+                topics.bell.ring()
+            case talk.Observe(time_us):
+                topics.headend_time.observe(time_us)
+            case talk.Execute(dispatch):
+                topics.desk.execute(dispatch)
+            case talk.Recall(cancel):
+                topics.desk.recall(cancel)
+            case talk.Acknowledge(ack):
+                ranges = [Sequences(r.first, r.last) for r in ack.ranges[:RANGES_MAX]]
+                topics.outbox.acknowledged(ack.spool_id, ranges)
+            case talk.Refuse(reject):
+                self.refusals += 1
+                self._log.warning(
+                    "refused", code=str(reject.code), why=reject.detail, sequence=reject.sequence
+                )
+            case _:
+                assert_never(command)
+
+    def _begin(self, welcome: v1.Welcome) -> None:
+        topics = self._topics
+        self._log.info("session_live", session_id=welcome.session_id, epoch=welcome.epoch)
+        topics.headend_time.begin(welcome.server_time_us)
+        topics.frame_limits.learn(welcome.message_bytes_max)
+        topics.outbox.rewind()
+        topics.journal.repeat_recent()
+        topics.bell.ring()
+
+
+def _understood(content: bytes) -> talk.Event:
+    try:
+        return talk.Heard(decode_downlink(content))
+    except WireError as error:
+        return talk.Garbled(str(error))

@@ -1,0 +1,232 @@
+"""Who holds an asset, and until when. Pure: events in, commands out.
+
+A dispatch that was accepted is a lease. At most one is in force; others may wait for
+their start. Whatever happens, a lease in force is followed by another one or by the
+asset's fallback, and every lease ends with one report. Times are monotonic seconds.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from dercp.model.dispatch import (
+    Acked,
+    Applied,
+    Cancelled,
+    Completed,
+    DispatchReason,
+    Failed,
+    Rejected,
+    Superseded,
+)
+from dercp.wire.dispatch import EdgeWord
+
+__all__ = [
+    "Book",
+    "Command",
+    "FallBack",
+    "Lease",
+    "Report",
+    "Step",
+    "Write",
+    "abandon",
+    "accept",
+    "cancel",
+    "fell_back",
+    "next_deadline_s",
+    "not_fallen_back",
+    "not_written",
+    "reopened",
+    "tick",
+    "written",
+]
+
+SCHEDULED_MAX: Final = 96
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted dispatch. `setpoint_mw` has passed the guardrails; `reason` says how."""
+
+    dispatch_id: str
+    revision: int
+    setpoint_mw: float
+    start_s: float
+    until_s: float
+    priority: int = 0
+    reason: str = ""
+    detail: str = ""
+
+
+class Book(msgspec.Struct, frozen=True):
+    """The leases of one asset.
+
+    `scheduled` is in order of start, and no two of them overlap. `owes_fallback` says that
+    the asset may still hold a setpoint nobody has a lease on: one of a process before
+    this one, or one whose fallback could not be written.
+    """
+
+    in_force: Lease | None = None
+    scheduled: tuple[Lease, ...] = ()
+    owes_fallback: bool = True
+
+
+class Write(msgspec.Struct, frozen=True):
+    """Write the setpoint, then call `written` or `not_written`."""
+
+    lease: Lease
+
+
+class FallBack(msgspec.Struct, frozen=True):
+    """Bring the asset to its fallback, then call `fell_back` or `not_fallen_back`.
+
+    `then` is what is reported of the lease that ended, once the asset is there.
+    """
+
+    then: "Report | None"
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Tell the headend how a dispatch stands."""
+
+    dispatch_id: str
+    revision: int
+    word: EdgeWord
+
+
+Command: TypeAlias = Write | FallBack | Report
+
+
+class Step(msgspec.Struct, frozen=True):
+    """The book afterwards, and what must be done, in this order."""
+
+    book: Book
+    commands: tuple[Command, ...] = ()
+
+
+def accept(book: Book, lease: Lease, now_s: float) -> Step:
+    """Take in a lease. Where it overlaps another, the greater priority wins, then the newer."""
+    rivals = [other for other in _all(book) if _overlap(other, lease) and not _same(other, lease)]
+    for rival in rivals:
+        if rival.priority > lease.priority:
+            detail = f"{rival.dispatch_id} holds the asset with priority {rival.priority}"
+            return Step(book, (_say(lease, Rejected(reason="outranked", detail=detail)),))
+    kept = [other for other in book.scheduled if other not in rivals and not _same(other, lease)]
+    if len(kept) >= SCHEDULED_MAX:
+        detail = f"{SCHEDULED_MAX} dispatches already wait for their start"
+        return Step(book, (_say(lease, Rejected(reason="schedule_full", detail=detail)),))
+    said = [_say(lease, Acked(reason=lease.reason, detail=lease.detail))]
+    said += [_superseded(other, lease) for other in rivals if other is not book.in_force]
+    scheduled = tuple(sorted((*kept, lease), key=lambda waiting: waiting.start_s))
+    step = tick(replace(book, scheduled=scheduled), now_s)
+    return Step(step.book, (*said, *step.commands))
+
+
+def tick(book: Book, now_s: float) -> Step:
+    """Time has passed: end what is over, begin what is due."""
+    missed = [lease for lease in book.scheduled if lease.until_s <= now_s]
+    waiting = tuple(lease for lease in book.scheduled if lease not in missed)
+    failed = Failed(detail="its time passed before it could be written")
+    commands: list[Command] = [_say(lease, failed) for lease in missed]
+    due = waiting[0] if waiting and waiting[0].start_s <= now_s else None
+    current = book.in_force
+    over = current is not None and current.until_s <= now_s
+    if due is not None:
+        if current is not None and not _same(current, due):
+            commands.append(_say(current, Completed()) if over else _superseded(current, due))
+        commands.append(Write(due))
+        return Step(Book(due, waiting[1:], owes_fallback=False), tuple(commands))
+    if current is not None and over:
+        commands.append(FallBack(_say(current, Completed())))
+        return Step(Book(None, waiting, owes_fallback=True), tuple(commands))
+    return Step(replace(book, scheduled=waiting), tuple(commands))
+
+
+def cancel(book: Book, dispatch_id: str, detail: str) -> Step:
+    """End a lease early; nothing happens when it is not in the book."""
+    ended = [lease for lease in _all(book) if lease.dispatch_id == dispatch_id]
+    return _end(book, ended, Cancelled(detail=detail))
+
+
+def abandon(book: Book) -> Step:
+    """The agent stops: nobody is left to end the leases later, so they end now."""
+    return _end(book, _all(book), Cancelled(reason=DispatchReason.EDGE_STOPPED))
+
+
+def written(book: Book, lease: Lease, readback_mw: float) -> Step:
+    """The device confirms the setpoint."""
+    word = Applied(readback_mw=readback_mw, reason=lease.reason, detail=lease.detail)
+    return Step(book, (_say(lease, word),))
+
+
+def not_written(book: Book, lease: Lease, failed: Failed) -> Step:
+    """The device did not take the setpoint; what it does now is unknown, so it falls back."""
+    return Step(
+        replace(book, in_force=None, owes_fallback=True), (_say(lease, failed), FallBack(None))
+    )
+
+
+def fell_back(book: Book, command: FallBack) -> Step:
+    """The asset is at its fallback."""
+    said = () if command.then is None else (command.then,)
+    return Step(replace(book, owes_fallback=False), said)
+
+
+def not_fallen_back(book: Book, command: FallBack, detail: str) -> Step:
+    """The fallback could not be written. It stays owed until the device is back."""
+    if command.then is None:
+        return Step(book)
+    failed = Failed(
+        reason="fallback_failed",
+        detail=f"its lease has ended, but the asset is not at its fallback: {detail}",
+    )
+    return Step(book, (replace(command.then, word=failed),))
+
+
+def reopened(book: Book, now_s: float) -> Step:
+    """The device is open again and may have forgotten everything: say it again."""
+    book, commands = (step := tick(book, now_s)).book, step.commands
+    if commands and not isinstance(commands[-1], Report):
+        return step
+    if book.in_force is not None:
+        return Step(book, (*commands, Write(book.in_force)))
+    if book.owes_fallback:
+        return Step(book, (*commands, FallBack(None)))
+    return step
+
+
+def next_deadline_s(book: Book) -> float:
+    """When `tick` next matters; infinite when nothing is awaited."""
+    until_s = math.inf if book.in_force is None else book.in_force.until_s
+    return min(until_s, book.scheduled[0].start_s if book.scheduled else math.inf)
+
+
+def _all(book: Book) -> tuple[Lease, ...]:
+    return book.scheduled if book.in_force is None else (book.in_force, *book.scheduled)
+
+
+def _overlap(one: Lease, other: Lease) -> bool:
+    return one.start_s < other.until_s and other.start_s < one.until_s
+
+
+def _same(one: Lease, other: Lease) -> bool:
+    """Whether one is a revision of the other: it takes its place without a word."""
+    return one.dispatch_id == other.dispatch_id
+
+
+def _end(book: Book, ended: Sequence[Lease], word: Cancelled) -> Step:
+    waiting = tuple(lease for lease in book.scheduled if lease not in ended)
+    said = [_say(lease, word) for lease in ended]
+    if book.in_force is None or book.in_force not in ended:
+        return Step(replace(book, scheduled=waiting), tuple(said))
+    return Step(Book(None, waiting, owes_fallback=True), (*said[1:], FallBack(said[0])))
+
+
+def _superseded(lease: Lease, by: Lease) -> Report:
+    return _say(lease, Superseded(by=by.dispatch_id))
+
+
+def _say(lease: Lease, word: EdgeWord) -> Report:
+    return Report(lease.dispatch_id, lease.revision, word)

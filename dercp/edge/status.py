@@ -1,0 +1,61 @@
+"""Frozen pictures of a running agent, for the command line and the status page."""
+
+import msgspec
+
+from dercp.edge.device import Connection
+from dercp.edge.journal import JournalStatistics
+from dercp.edge.outbox import OutboxStatistics
+
+__all__ = ["AgentStatus", "AssetStatus", "LeaseStatus", "SessionStatus", "UplinkStatus"]
+
+
+class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that is up."""
+
+    session_id: str
+    epoch: int
+    live_for_s: float
+
+
+class UplinkStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How the talk with the headend goes."""
+
+    session: SessionStatus | None
+    calls: int
+    refusals: int
+    # Of the last session that ended: a stable word, and why. Empty before the first end.
+    last_end: str
+    last_end_detail: str
+
+
+class LeaseStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds an asset, and for how long."""
+
+    dispatch_id: str
+    setpoint_mw: float
+    ends_in_s: float
+
+
+class AssetStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One asset and its device."""
+
+    asset_id: str
+    connection: Connection
+    # Failed openings and losses in a row.
+    failures: int
+    last_error: str
+    samples: int
+    missed_ticks: int
+    lease: LeaseStatus | None
+    scheduled: int
+
+
+class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything of one agent."""
+
+    agent_id: str
+    site_id: str
+    uplink: UplinkStatus
+    outbox: OutboxStatistics
+    journal: JournalStatistics
+    assets: tuple[AssetStatus, ...]

@@ -1,0 +1,51 @@
+"""What the edge says, as messages of the wire."""
+
+from typing import assert_never
+
+from dercp.edge.lease import Report
+from dercp.edge.outbox import Batch, Gap, Parcel
+from dercp.wire import v1
+from dercp.wire.dispatch import update_to_wire
+
+__all__ = ["heartbeat", "parcel_message", "report_message"]
+
+
+def heartbeat(time_us: int) -> v1.Uplink:
+    """The edge's own time, so that the headend knows the offset."""
+    return v1.Uplink(heartbeat=v1.Heartbeat(time_us=time_us))
+
+
+def report_message(report: Report) -> v1.Uplink:
+    """How a dispatch stands."""
+    return v1.Uplink(
+        dispatch_update=update_to_wire(report.dispatch_id, report.revision, report.word)
+    )
+
+
+def parcel_message(parcel: Parcel, spool_id: str) -> v1.Uplink:
+    """A batch, or the declaration that some will never come."""
+    match parcel:
+        case Batch(sequence, frame):
+            return v1.Uplink(
+                telemetry=v1.TelemetryBatch(
+                    sequence=sequence,
+                    registration_id=frame.registration_id,
+                    payload=frame.payload,
+                    lane=v1.Lane.LIVE,
+                )
+            )
+        case Gap():
+            return v1.Uplink(
+                gap_report=v1.GapReport(
+                    spool_id=spool_id,
+                    sequences=v1.SequenceRange(
+                        first=parcel.sequences.first, last=parcel.sequences.last
+                    ),
+                    from_us=parcel.from_us,
+                    to_us=parcel.to_us,
+                    samples=parcel.samples,
+                    reason=parcel.reason,
+                )
+            )
+        case _:
+            assert_never(parcel)
