@@ -87,17 +87,17 @@ class Device(Protocol):
 
 
 class Adapter(Protocol[OptionsT]):
-    """What an entry point of `dercp.adapters` names: a class with no constructor arguments.
+    """What an entry point of `dercp.adapters` names: a class with no constructor arguments."""
 
-    `options` is the `msgspec.Struct` that an asset's `[assets.options]` table of the
-    edge's TOML file is read into; unknown or wrong keys are refused with their path.
-    """
+    @property
+    def options(self) -> type[OptionsT]:
+        """The Struct that an asset's `[assets.options]` table of the edge's TOML file is read into.
 
-    options: type[msgspec.Struct]
+        Unknown or wrong keys are refused with their path. A class variable will do.
+        """
+        ...
 
-    def open(
-        self, asset: AssetSpec, options: OptionsT
-    ) -> AbstractAsyncContextManager[Device]:
+    def open(self, asset: AssetSpec, options: OptionsT) -> AbstractAsyncContextManager[Device]:
         """Connect to the asset's device; leaving the context disconnects.
 
         Raises:

@@ -59,6 +59,7 @@ class ListenerActor(Actor[None]):
         self._listeners = await trio.open_tcp_listeners(
             self._door.port, host=bind.host, backlog=bind.backlog
         )
+        self._door.port = self._listeners[0].socket.getsockname()[1]
 
     async def run(self, context: Context[None]) -> None:
         """Serve until told to end."""
@@ -75,8 +76,7 @@ class ListenerActor(Actor[None]):
                 )
             )
             self._door.server = server
-            self._door.port = server.port
-            log.info("listening", grpc=f"{bind.host}:{server.port}", tls=bind.tls is not None)
+            log.info("listening", grpc=f"{bind.host}:{self._door.port}", tls=bind.tls is not None)
             await context.wait_ending()
             await server.drain(self._drain_within_s)
 

@@ -1,0 +1,72 @@
+"""Fleets of virtual sites: the configurations that edge agents run with."""
+
+from collections.abc import Iterator
+from itertools import count, islice
+
+from dercp.edge.config import AssetConfig, Config, Headend
+from dercp.edge.guardrail import Bounds, Guardrails
+from dercp.model.points import Kind
+from sim.adapter import SimulatedAdapter
+from sim.options import SimulatedOptions
+from sim.specs import default_spec
+
+__all__ = ["demo_fleet"]
+
+# The kinds in the order in which a site gets them, with the word of their ids and names.
+_MIX = (
+    (Kind.STORAGE, "bess", "Battery"),
+    (Kind.PV, "pv", "Solar field"),
+    (Kind.WIND, "wind", "Wind turbine"),
+    (Kind.EV, "ev", "Charging site"),
+)
+
+
+def demo_fleet(
+    headend: Headend, *, sites: int, assets_per_site: int, seed: int
+) -> Iterator[Config]:
+    """One agent per site: `demo-01` with `demo-01-bess-1`, `demo-01-pv-1` and so on.
+
+    All sites have the season in common, and each its own clouds, gusts and vehicles.
+    """
+    adapter = SimulatedAdapter()
+    for number in range(1, sites + 1):
+        site_id = f"demo-{number:02d}"
+        options = SimulatedOptions(seed=seed, site_seed=seed + number)
+        yield Config(
+            agent_id=site_id,
+            data_dir=None,
+            headend=headend,
+            site_id=site_id,
+            site_name=f"Demo site {number}",
+            assets=tuple(
+                _asset(site_id, kind, word, name, nth, adapter, options)
+                for kind, word, name, nth in islice(_kinds(), assets_per_site)
+            ),
+        )
+
+
+def _kinds() -> Iterator[tuple[Kind, str, str, int]]:
+    for nth in count(1):
+        for kind, word, name in _MIX:
+            yield kind, word, name, nth
+
+
+def _asset(
+    site_id: str,
+    kind: Kind,
+    word: str,
+    name: str,
+    nth: int,
+    adapter: SimulatedAdapter,
+    options: SimulatedOptions,
+) -> AssetConfig:
+    spec = default_spec(kind, f"{site_id}-{word}-{nth}", f"{name} {nth}")
+    nameplate = Bounds(spec.p_min_mw, spec.p_max_mw)
+    return AssetConfig(
+        spec=spec,
+        guardrails=Guardrails(nameplate=nameplate, limits=nameplate),
+        fallback="release",
+        adapter_name="simulated",
+        adapter=adapter,
+        options=options,
+    )
