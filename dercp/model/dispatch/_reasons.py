@@ -5,7 +5,11 @@ from typing import Self
 
 
 class DispatchReason(StrEnum):
-    """A word and its meaning. A newer edge may say words that are not here yet."""
+    """A word and its meaning.
+
+    Two kinds of words stand in a timeline without being here: those of a newer edge, and
+    the word of how a session ended, where that gave a dispatch back (`heartbeat_missed`).
+    """
 
     meaning: str
 
@@ -18,6 +22,10 @@ class DispatchReason(StrEnum):
 
     # by the headend
     LINK_LOST = "link_lost", "The link died before the edge answered."
+    HEADEND_RESTARTED = "headend_restarted", "The headend restarted before the edge answered."
+    OFFLINE = "offline", "The asset's session was gone before the dispatch could leave."
+    SESSION_OVERLOADED = "session_overloaded", "The session had no room for it at that moment."
+    ASSET_OVERLOADED = "asset_overloaded", "The asset's actor had no room for it at that moment."
     NOT_DELIVERED = "not_delivered", "The edge could not be reached by deliver_by or until."
     NO_ANSWER = "no_answer", "It was sent, and the edge never said a word about it."
     NO_END_HEARD = "no_end_heard", "The edge had accepted it, and never said how it ended."
@@ -33,6 +41,9 @@ class DispatchReason(StrEnum):
     NOT_REMOTE = "not_remote", "The device is not under remote control."
     LOCAL_LOCKOUT = "local_lockout", "The asset is locked out at the site."
     LOCAL_OPERATOR = "local_operator", "An operator at the site took over."
+    OUTRANKED = "outranked", "A dispatch of greater priority holds the asset in that time."
+    SCHEDULE_FULL = "schedule_full", "Too many dispatches for the asset wait for their start."
+    NO_FALLBACK = "no_fallback", "The device cannot do what the site wants at the end of a lease."
     DEVICE_FAILED = "device_failed", "The device refused the write, or did not answer."
     READBACK_DIFFERS = "readback_differs", "The device confirms another setpoint than was written."
     NARROWED = "narrowed", "The edge applied less than asked, to stay within the site's limits."
