@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from dercp.model.latest import (
     STALE_INTERVALS,
     ClockLimits,
+    age_at_ingest_s,
     is_stale,
     order_time_us,
     plausible_time,
@@ -61,6 +62,15 @@ def test_a_backlog_with_a_suspect_clock_is_history_only(source_us: int) -> None:
     """It could be from any time, so it never becomes current."""
     suspect = plausible_time(source_us, NOW, LIMITS) is Reason.CLOCK_SUSPECT
     assert (order_time_us(source_us, NOW, live=False) is None) == suspect
+
+
+def test_a_slow_clock_makes_no_sample_look_old() -> None:
+    """Five seconds behind and just measured is fresh; measured five seconds ago is not."""
+    behind_us = -5_000_000
+    assert age_at_ingest_s(NOW - 5_000_000, NOW, behind_us) == 0.0
+    assert age_at_ingest_s(NOW - 5_000_000, NOW, 0) == 5.0
+    assert age_at_ingest_s(NOW - 5_000_000, NOW, 5_000_000) == 5.0
+    assert age_at_ingest_s(NOW + 1, NOW, 0) == 0.0
 
 
 def test_which_clocks_are_suspect() -> None:
