@@ -171,7 +171,10 @@ def _expectation(value: TomlValue, kind: inspect.Type) -> str:
 
 
 def _mend(value: TomlValue, kind: inspect.Type) -> str:
+    """What most likely was meant, as an instruction; empty when nothing comes to mind."""
     match kind, value:
+        case inspect.UnionType(), _:
+            return next(filter(None, (_mend(value, member) for member in kind.types)), "")
         case ((inspect.FloatType() | inspect.IntType()), str()):
             if re.fullmatch(r"\s*[+-]?\d+,\d+\s*", value):
                 return " (use a point as decimal mark)"

@@ -1,6 +1,7 @@
 """What the edge's tests share: a device to play with, a config, and a headend by the script."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,10 +12,12 @@ from adapters import Readings
 from dercp.edge.config import AssetConfig, Config, Headend
 from dercp.edge.guardrail import Bounds, Guardrails
 from dercp.edge.site_file import Fallback
+from dercp.link import LinkBroken, LinkError, LinkUnreachable, Status
 from dercp.model.asset import AssetSpec, standard_point
 from dercp.model.points import Kind
 from dercp.model.reading import Reading
 from dercp.wire import v1
+from dercp.wire.envelope import decode_uplink, encode_downlink, kind_of
 
 START_US = 1_800_000_000_000_000
 
@@ -26,7 +29,7 @@ class FakeOptions(msgspec.Struct):
 class FakeDevice:
     """A device that does what its fields say, and remembers what it was told."""
 
-    options = FakeOptions
+    options: type[msgspec.Struct] = FakeOptions
 
     def __init__(self) -> None:
         self.power_mw = 0.0
@@ -164,3 +167,131 @@ def welcome(server_time_us: int, **fields: Any) -> v1.Downlink:
     """The headend's first word."""
     said = {"session_id": "s-1", "epoch": 1, "heartbeat_interval_ms": 10_000, **fields}
     return v1.Downlink(welcome=v1.Welcome(server_time_us=server_time_us, **said))
+
+
+class MemoryCall:
+    """A call whose other end is a test."""
+
+    def __init__(self) -> None:
+        self.heard: list[v1.Uplink] = []
+        self.ended = False
+        self.closed = False
+        self.stuck = False
+        self._arrived = trio.Event()
+        self._to_edge: deque[bytes | LinkError | None] = deque()
+        self._pending = trio.Event()
+
+    # The edge's end.
+
+    async def send(self, message: bytes) -> None:
+        """Take a message from the edge."""
+        await trio.lowlevel.checkpoint()
+        if self.stuck:
+            await trio.sleep(10)
+            raise LinkBroken(Status.UNAVAILABLE, "the peer takes nothing")
+        self.heard.append(decode_uplink(message))
+        self._arrived.set()
+        self._arrived = trio.Event()
+
+    async def receive(self) -> bytes | None:
+        """Give the edge what the test said."""
+        while not self._to_edge:
+            self._pending = trio.Event()
+            await self._pending.wait()
+        await trio.lowlevel.checkpoint()
+        said = self._to_edge.popleft()
+        if isinstance(said, LinkError):
+            raise said
+        return said
+
+    async def end(self) -> None:
+        """The edge has said its last; a headend ends the call as well."""
+        await trio.lowlevel.checkpoint()
+        self.ended = True
+        self._say(None)
+
+    # The test's end.
+
+    def say(self, **kind: Any) -> None:
+        """Send one message: `say(heartbeat=v1.Heartbeat(...))`."""
+        self._say(encode_downlink(v1.Downlink(**kind)))
+
+    def say_bytes(self, content: bytes) -> None:
+        """Send anything."""
+        self._say(content)
+
+    def cut(self) -> None:
+        """Break the link."""
+        self._say(LinkBroken(Status.UNAVAILABLE, "the link broke"))
+
+    def _say(self, said: bytes | LinkError | None) -> None:
+        self._to_edge.append(said)
+        self._pending.set()
+
+    def kinds(self) -> list[str]:
+        """What came, by kind."""
+        return [kind_of(message) for message in self.heard]
+
+    def updates(self) -> list[v1.DispatchUpdate]:
+        """What was said of dispatches."""
+        return [up.dispatch_update for up in self.heard if up.dispatch_update is not None]
+
+    def states(self, dispatch_id: str = "d-1") -> list[str]:
+        """The states of one dispatch, as they came."""
+        return [
+            str(up.state.name).lower() for up in self.updates() if up.dispatch_id == dispatch_id
+        ]
+
+    def batches(self) -> list[v1.TelemetryBatch]:
+        """The telemetry."""
+        return [up.telemetry for up in self.heard if up.telemetry is not None]
+
+    async def wait_heard(self, kind: str, count: int = 1) -> None:
+        """Wait for so many messages of a kind."""
+        while self.kinds().count(kind) < count:
+            await self._arrived.wait()
+
+    async def wait_state(self, state: str, dispatch_id: str = "d-1") -> None:
+        """Wait until a dispatch has been in a state."""
+        while state not in self.states(dispatch_id):
+            await self._arrived.wait()
+
+
+class PaperHeadend:
+    """Where the agent's calls arrive: each is kept, and welcomed unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.calls: list[MemoryCall] = []
+        self.called_at_s: list[float] = []
+        self.unreachable = False
+        self.answer: Callable[[MemoryCall], None] | None = self.welcome
+        self._called = trio.Event()
+
+    @asynccontextmanager
+    async def dial(self) -> AsyncIterator[MemoryCall]:
+        """Give this to an agent."""
+        await trio.lowlevel.checkpoint()
+        self.called_at_s.append(trio.current_time())
+        if self.unreachable:
+            raise LinkUnreachable(Status.UNAVAILABLE, "nobody listens")
+        call = MemoryCall()
+        self.calls.append(call)
+        if self.answer is not None:
+            self.answer(call)
+        self._called.set()
+        self._called = trio.Event()
+        try:
+            yield call
+        finally:
+            call.closed = True
+
+    @staticmethod
+    def welcome(call: MemoryCall) -> None:
+        """Answer a Hello before it comes: the order between two ends is not kept in memory."""
+        call.say_bytes(encode_downlink(welcome(virtual_clock())))
+
+    async def call(self, number: int = 1) -> MemoryCall:
+        """Wait for the agent's call of this number."""
+        while len(self.calls) < number:
+            await self._called.wait()
+        return self.calls[number - 1]
