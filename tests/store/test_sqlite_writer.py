@@ -1,0 +1,148 @@
+"""Group commit from the inside: who commits for whom, and what a cancelled caller leaves."""
+
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+import trio
+import trio.testing
+
+from dercp.store.sqlite._connection import Connection, connect
+from dercp.store.sqlite._fuse import Fuse
+from dercp.store.sqlite._writer import GroupWriter
+
+
+@pytest.fixture
+async def connection(tmp_path: Path) -> AsyncIterator[Connection]:
+    """A connection to an empty table of words."""
+    path = tmp_path / "words.sqlite3"
+    async with connect(path, Fuse(path), None) as connection:
+        await connection.fetch("PRAGMA journal_mode = wal")
+        await connection.fetch("CREATE TABLE word (word TEXT NOT NULL) STRICT")
+        yield connection
+
+
+class Say:
+    """Work that writes a word, and may be held on the connection's thread until released."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.begun = threading.Event()
+        self.released = threading.Event()
+        self.released.set()
+
+    def __call__(self, db: apsw.Connection) -> str:
+        """Write the word; return it when released."""
+        db.execute("INSERT INTO word VALUES (?)", (self.word,))
+        self.begun.set()
+        assert self.released.wait(10)
+        return self.word
+
+
+async def words(connection: Connection) -> list[str]:
+    """What was committed, in its order."""
+    return [word for (word,) in await connection.fetch("SELECT word FROM word ORDER BY rowid")]
+
+
+async def test_all_who_are_ready_share_the_first_commit(connection: Connection) -> None:
+    """The first one lets the others join before it begins."""
+    writer = GroupWriter(connection)
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(writer.write, Say(str(number)))
+    assert (writer.commits, writer.writes, writer.largest_group) == (1, 100, 100)
+
+
+async def test_a_waiting_write_is_withdrawn_when_its_caller_is_cancelled(
+    connection: Connection,
+) -> None:
+    """It had not begun, so it never does; its neighbours in the queue are written."""
+    writer = GroupWriter(connection)
+    first = Say("first")
+    first.released.clear()
+    withdrawn = trio.CancelScope()
+
+    async def write_withdrawn() -> None:
+        with withdrawn:
+            await writer.write(Say("withdrawn"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.write, first)
+        await trio.to_thread.run_sync(first.begun.wait, 10)
+        nursery.start_soon(write_withdrawn)
+        nursery.start_soon(writer.write, Say("neighbour"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert writer.waiting == 3
+        withdrawn.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert writer.waiting == 2
+        first.released.set()
+    assert await words(connection) == ["first", "neighbour"]
+    assert writer.waiting == 0
+
+
+async def test_a_write_that_has_begun_is_finished_although_cancelled(
+    connection: Connection,
+) -> None:
+    """Whether its caller commits for the other one, or the other one for it."""
+    writer = GroupWriter(connection)
+    first = Say("first")
+    first.released.clear()
+    answers: list[str] = []
+    impatience = trio.CancelScope()
+
+    async def write_first() -> None:
+        with impatience:
+            answers.append(await writer.write(first))
+
+    async def write_second() -> None:
+        answers.append(await writer.write(Say("second")))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write_first)
+        nursery.start_soon(write_second)
+        await trio.to_thread.run_sync(first.begun.wait, 10)
+        impatience.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        first.released.set()
+    assert "second" in answers
+    assert sorted(await words(connection)) == ["first", "second"]
+
+
+async def test_a_caller_already_cancelled_writes_nothing(connection: Connection) -> None:
+    """A write is a checkpoint, like everything that may block."""
+    writer = GroupWriter(connection)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await writer.write(Say("never"))
+    assert scope.cancelled_caught
+    assert (await words(connection), writer.commits) == ([], 0)
+
+
+async def test_a_mistake_in_one_write_is_undone_alone(connection: Connection) -> None:
+    """What it raised reaches its caller; the rest of the group is committed."""
+    writer = GroupWriter(connection)
+
+    def fail(db: apsw.Connection) -> None:
+        db.execute("INSERT INTO word VALUES ('half')")
+        raise ZeroDivisionError
+
+    def break_a_rule(db: apsw.Connection) -> None:
+        db.execute("INSERT INTO word VALUES (NULL)")
+
+    async def write_wrongly() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await writer.write(fail)
+
+    async def write_against_the_rules() -> None:
+        with pytest.raises(apsw.ConstraintError):
+            await writer.write(break_a_rule)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write_wrongly)
+        nursery.start_soon(write_against_the_rules)
+        nursery.start_soon(writer.write, Say("whole"))
+    assert await words(connection) == ["whole"]
+    assert writer.commits == 1
