@@ -77,7 +77,7 @@ class EvPlant(msgspec.Struct, frozen=True, kw_only=True):
         """Left to itself it serves what the connection can feed."""
         return self.p_min_mw
 
-    def start(self, conditions: Conditions) -> EvState:  # noqa: ARG002 - as every plant
+    def start(self, conditions: Conditions) -> EvState:
         """Half of the connectors taken by vehicles that have just come."""
         present = self.connectors_total // 2
         sessions = tuple(visitor(self.seed, number) for number in range(present))
@@ -116,7 +116,7 @@ class EvPlant(msgspec.Struct, frozen=True, kw_only=True):
             demand_mw=min(-self.p_min_mw, sum(demands)),
         )
 
-    def values(self, state: EvState, conditions: Conditions) -> Values:  # noqa: ARG002 - as every plant
+    def values(self, state: EvState, conditions: Conditions) -> Values:
         """What the charging management shows; no vehicle, no state of charge."""
         sessions = state.sessions
         return {

@@ -1,5 +1,7 @@
 """A plant at work: stepped to the present, with the setpoint and timer of its controller."""
 
+import math
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 import msgspec
@@ -122,13 +124,24 @@ class RunningPlant(Generic[StateT]):
         return clamp(active_power_mw, self._plant.p_min_mw, self._plant.p_max_mw)
 
     def _step_to(self, time_s: float) -> None:
-        gap_s = time_s - self._time_s
-        if gap_s <= 0:
-            return
-        slices = min(_SLICES_MAX, int(gap_s / _SLICE_S) + 1)
-        began_s, elapsed_s = self._time_s, gap_s / slices
         setpoint = self._plant.own_setpoint_mw if self._setpoint_mw is None else self._setpoint_mw
-        for number in range(1, slices + 1):
-            self._conditions = self._site.at(began_s + number * elapsed_s)
+        for instant_s in instants(self._time_s, time_s):
+            elapsed_s = instant_s - self._time_s
+            self._conditions = self._site.at(instant_s)
             self._state = self._plant.step(self._state, elapsed_s, self._conditions, setpoint)
-        self._time_s = time_s
+            self._time_s = instant_s
+
+
+def instants(from_s: float, to_s: float) -> Iterator[float]:
+    """Where to step to on the way, the end included; nothing when there is no way to go.
+
+    The stops within are multiples of the slice, whatever the way: devices of one site that
+    are polled at different times ask for the same conditions.
+    """
+    gap_s = to_s - from_s
+    if gap_s > _SLICE_S:
+        slice_s = _SLICE_S * math.ceil(gap_s / (_SLICE_S * _SLICES_MAX))
+        first, end = math.floor(from_s / slice_s) + 1, math.ceil(to_s / slice_s)
+        yield from (number * slice_s for number in range(first, end))
+    if gap_s > 0:
+        yield to_s

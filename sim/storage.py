@@ -86,7 +86,7 @@ class StoragePlant(msgspec.Struct, frozen=True, kw_only=True):
             available_max_mw=available_max,
         )
 
-    def values(self, state: StorageState, conditions: Conditions) -> Values:  # noqa: ARG002 - as every plant
+    def values(self, state: StorageState, conditions: Conditions) -> Values:
         """What the battery management system shows."""
         idle = abs(state.active_power_mw) < _IDLE_MW
         return {
