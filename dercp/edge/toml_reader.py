@@ -189,30 +189,29 @@ def _mend(value: TomlValue, kind: inspect.Type) -> str:
 
 def _name(kind: inspect.Type) -> str:
     """What a reader calls this type."""
+    *rest, last = dict.fromkeys(_names(kind))
+    return f"{', '.join(rest)} or {last}" if rest else last
+
+
+def _names(kind: inspect.Type) -> list[str]:
     match kind:
-        case inspect.StructType() if any(field.required for field in kind.fields):
-            required = [f"{field.encode_name} = …" for field in kind.fields if field.required]
-            return f"{{ {', '.join(required)} }}"
-        case inspect.LiteralType() | inspect.EnumType():
-            return _alternatives([_shown(word) for word in _words(kind)])
         case inspect.UnionType():
             members = [m for m in kind.types if not isinstance(m, inspect.NoneType)]
-            return _alternatives([_name(member) for member in members])
+            return [name for member in members for name in _names(member)]
+        case inspect.LiteralType() | inspect.EnumType():
+            return [_shown(word) for word in _words(kind)]
+        case inspect.StructType() if any(field.required for field in kind.fields):
+            required = [f"{field.encode_name} = …" for field in kind.fields if field.required]
+            return [f"{{ {', '.join(required)} }}"]
         case _:
             _, name = _SHAPES.get(type(kind), _ANYTHING)
-            return name
+            return [name]
 
 
 def _words(kind: inspect.LiteralType | inspect.EnumType) -> list[str]:
     if isinstance(kind, inspect.EnumType):
         return [str(member.value) for member in kind.cls]
     return [str(word) for word in kind.values]
-
-
-def _alternatives(names: Sequence[str]) -> str:
-    """`a, b or c`, each once."""
-    *rest, last = dict.fromkeys(names)
-    return f"{', '.join(rest)} or {last}" if rest else last
 
 
 def _shown(value: TomlValue) -> str:

@@ -168,8 +168,8 @@ def test_without_points_an_asset_has_those_of_its_kind(site: Path) -> None:
         (
             {"limits": {"p_max_mw": 2.5}},
             (
-                "assets[0].limits: expected p_min_mw <= p_max_mw within the nameplate (-2 to 2 MW), "
-                "got -2 and 2.5"
+                "assets[0].limits: expected p_min_mw <= p_max_mw within the nameplate "
+                "(-2 to 2 MW), got -2 and 2.5"
             ),
         ),
         (
@@ -179,8 +179,8 @@ def test_without_points_an_asset_has_those_of_its_kind(site: Path) -> None:
         (
             {"id": "bess 1"},
             (
-                "assets[0].id: expected 1 to 64 of A-Z a-z 0-9 . _ - beginning with a letter or digit, "
-                "got 'bess 1'"
+                "assets[0].id: expected 1 to 64 of A-Z a-z 0-9 . _ - beginning with a letter "
+                "or digit, got 'bess 1'"
             ),
         ),
         (
@@ -244,8 +244,8 @@ def test_a_faulty_asset_is_told_where_and_how_to_mend_it(
         (
             {"address": "10.0.0.1:4443"},
             (
-                "headend.tls: missing: 10.0.0.1 is another machine, and without TLS whoever is on the "
-                "way can read and command (add [headend.tls], or for a test insecure = true)"
+                "headend.tls: missing: 10.0.0.1 is another machine, and without TLS whoever is on "
+                "the way can read and command (add [headend.tls], or for a test insecure = true)"
             ),
         ),
         (
