@@ -17,7 +17,7 @@ from dercp.api import ApiSettings, TlsFiles, create_app, serve_api
 from dercp.cli.clock import utc_now_us
 from dercp.cli.signals import wait_stop_signal
 from dercp.headend.headend import Headend, open_headend
-from dercp.headend.listener import LinkBind
+from dercp.headend.listener import Door
 from dercp.headend.settings import HeadendSettings
 from dercp.store.sqlite import open_sqlite
 
@@ -80,10 +80,10 @@ async def serving_headend(serving: Serving, settings: HeadendSettings) -> AsyncI
         OSError: An address is not to be had.
         StoreError: The data directory is not to be used.
     """
-    bind = LinkBind(host=serving.grpc[0], port=serving.grpc[1], tls=serving.grpc_tls)
+    door = Door(*serving.grpc, tls=serving.grpc_tls)
     async with (
         open_sqlite(serving.data_dir) as store,
-        open_headend(store, bind, settings=settings, clock=utc_now_us) as headend,
+        open_headend(store, door, settings=settings, clock=utc_now_us) as headend,
     ):
         address = [serving.http]
         await headend.system.root.start(

@@ -29,7 +29,7 @@ from dercp.headend.desk import RETRY_S, DeskActor
 from dercp.headend.errors import DeskBusy
 from dercp.headend.fleet import FleetActor
 from dercp.headend.gate import Gate
-from dercp.headend.listener import Door, LinkBind, ListenerActor
+from dercp.headend.listener import ListenerActor
 from dercp.headend.messages import DeskMessage, DrainAgent, FleetMessage, Submit
 from dercp.headend.operations import HeadendOperations
 from dercp.headend.reader import RosterReader
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from actors import Event, System
+    from dercp.headend.listener import Door
     from dercp.headend.messages import DeskRef
     from dercp.headend.settings import HeadendSettings
     from dercp.model.dispatch import Dispatch, DispatchRequest
@@ -131,7 +132,7 @@ class Headend:
 
 @asynccontextmanager
 async def open_headend(
-    store: Store, bind: LinkBind, *, settings: HeadendSettings, clock: Clock
+    store: Store, door: Door, *, settings: HeadendSettings, clock: Clock
 ) -> AsyncIterator[Headend]:
     """Run a headend beside the block; leaving the block drains and stops it in order.
 
@@ -144,7 +145,6 @@ async def open_headend(
     book = DispatchBook(
         ended_max=settings.dispatches_remembered_max, grace_s=settings.dispatch_grace_s
     )
-    door = Door(bind)
     async with open_system("headend", grace_s=settings.stop_within_s) as system:
         system.events.listen(_log_event)
         desk = await system.root.start(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ssl
 from functools import partial
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 import trio
 
@@ -15,29 +13,47 @@ from dercp.link import LinkLimits, LinkServer, LinkStatistics, serve_link
 from dercp.wire import CONNECT_PATH
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+
     from dercp.headend.gate import Gate
     from dercp.link import LinkEvent
 
 log = structlog.get_logger()
 
 
-class LinkBind(msgspec.Struct, frozen=True, kw_only=True):
-    """Where agents call. Port 0 takes a free one, and keeps it through restarts."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None = None
-    limits: LinkLimits = LinkLimits()
-    backlog: int = 1_024
+BACKLOG = 1_024
 
 
 class Door:
-    """What is known of the listener from outside: its port and its counters."""
+    """Where agents call, and what is known of the listener from outside.
 
-    def __init__(self, bind: LinkBind) -> None:
-        self.bind = bind
-        self.port = bind.port
+    Port 0 takes a free one, which is kept through restarts.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        limits: LinkLimits | None = None,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.tls = tls
+        self.limits = limits or LinkLimits()
         self.server: LinkServer | None = None
+
+    async def listen(self) -> Sequence[trio.abc.Listener[trio.abc.HalfCloseableStream]]:
+        """Take the port.
+
+        Raises:
+            OSError: It is not to be had.
+        """
+        listeners = await trio.open_tcp_listeners(self.port, host=self.host, backlog=BACKLOG)
+        self.port = listeners[0].socket.getsockname()[1]
+        return listeners
 
     def statistics(self) -> LinkStatistics | None:
         """The link server's counters; None before the first start."""
@@ -51,32 +67,28 @@ class ListenerActor(Actor[None]):
         self._door = door
         self._gate = gate
         self._drain_within_s = drain_within_s
-        self._listeners: list[trio.SocketListener] = []
+        self._listeners: Sequence[trio.abc.Listener[trio.abc.HalfCloseableStream]] = ()
 
     async def on_start(self, context: Context[None]) -> None:
         """Take the port; raises OSError when it is not to be had."""
-        bind = self._door.bind
-        self._listeners = await trio.open_tcp_listeners(
-            self._door.port, host=bind.host, backlog=bind.backlog
-        )
-        self._door.port = self._listeners[0].socket.getsockname()[1]
+        self._listeners = await self._door.listen()
 
     async def run(self, context: Context[None]) -> None:
         """Serve until told to end."""
-        bind = self._door.bind
+        door = self._door
         async with trio.open_nursery() as nursery:
             server: LinkServer = await nursery.start(
                 partial(
                     serve_link,
                     self._listeners,
                     {CONNECT_PATH: self._gate.handle},
-                    tls=bind.tls,
-                    limits=bind.limits,
+                    tls=door.tls,
+                    limits=door.limits,
                     on_event=_note,
                 )
             )
-            self._door.server = server
-            log.info("listening", grpc=f"{bind.host}:{self._door.port}", tls=bind.tls is not None)
+            door.server = server
+            log.info("listening", grpc=f"{door.host}:{door.port}", tls=door.tls is not None)
             await context.wait_ending()
             await server.drain(self._drain_within_s)
 
