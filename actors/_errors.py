@@ -1,7 +1,5 @@
 """What can go wrong between actors, each a sentence for whoever must act."""
 
-# ruff: noqa: N818 - a name says what happened; "Error" would say nothing more
-
 import trio
 
 

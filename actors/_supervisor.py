@@ -1,6 +1,6 @@
 """Keeps children alive: starts, judges, restarts and stops them in order."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
@@ -377,31 +377,34 @@ async def open_supervisor(
 
 
 @asynccontextmanager
-async def hold(cell: SupervisorCell) -> AsyncIterator[SupervisorRef]:
-    """Run a supervisor beside the block and stop it when the block is left."""
+async def hold(
+    cell: SupervisorCell, *companions: Callable[[], Awaitable[None]]
+) -> AsyncIterator[SupervisorRef]:
+    """Run a supervisor, and tasks that end with it, beside the block; stop it after the block."""
     failures: list[Exception] = []
-    block = trio.CancelScope()
 
     async def keep() -> None:
         crash = await cell.live()
         if crash is not None:
             failures.append(crash)
         cell.finish(Ending.STOPPED if crash is None else Ending.CRASHED, crash)
-        block.cancel("its supervisor has ended")
+        nursery.cancel_scope.cancel("its supervisor has ended")
 
     cell.runtime.registry.add(cell)
     try:
         async with trio.open_nursery() as nursery:
             cell.expect_start()
             nursery.start_soon(keep, name=cell.path)
-            with block:
-                await cell.wait_state(*SETTLED)
-                if not failures:
-                    try:
-                        yield cell.ref
-                    except Exception as failure:  # noqa: BLE001 - raised after an ordered stop
-                        failures.append(failure)
+            for companion in companions:
+                nursery.start_soon(companion)
+            await cell.wait_state(*SETTLED)
+            await trio.lowlevel.checkpoint_if_cancelled()  # it may not have come up
+            try:
+                yield cell.ref
+            except Exception as failure:  # noqa: BLE001 - raised below, after an ordered stop
+                failures.append(failure)
             cell.stop_nowait()
+            await trio.sleep_forever()  # until `keep` is done
     finally:
         cell.finish(Ending.KILLED)
         if len(failures) == 1:

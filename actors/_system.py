@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
 
-import trio
-
 from actors._events import EventStatistics, EventStream
 from actors._registry import Registry
 from actors._restart import Restart
@@ -86,17 +84,8 @@ async def open_system(
     spec = SupervisorSpec(name=name, restart=restart or Restart(), grace_s=grace_s)
     runtime = Runtime(seed)
     cell = SupervisorCell(spec, path=name, runtime=runtime, parent=None)
-    reporting = trio.CancelScope()
-
-    async def report() -> None:
-        with reporting:
-            await runtime.reports.run()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(report, name=f"{name}: reports")
-        try:
-            async with hold(cell):
-                yield System(cell, runtime)
-        finally:
-            runtime.reports.flush()
-            reporting.cancel("the system has ended")
+    try:
+        async with hold(cell, runtime.reports.run):
+            yield System(cell, runtime)
+    finally:
+        runtime.reports.flush()
