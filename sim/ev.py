@@ -122,7 +122,7 @@ class EvPlant(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "available_min_mw": -state.demand_mw,
             "available_max_mw": 0.0,
-            "operating_state": _operating_state(state),
+            "operating_state": float(_operating_state(state)),
             "connectors_total": float(self.connectors_total),
             "connectors_occupied": float(len(sessions)),
             "session_energy_mwh": sum(session.delivered_mwh for session in sessions),

@@ -98,7 +98,7 @@ class PvPlant(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "available_min_mw": 0.0,
             "available_max_mw": state.possible_mw,
-            "operating_state": _operating_state(state),
+            "operating_state": float(_operating_state(state)),
             "irradiance_w_m2": conditions.irradiance_w_m2,
             "dc_power_mw": state.dc_power_mw,
             "module_temperature_c": state.module_temperature_c,

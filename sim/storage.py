@@ -92,7 +92,7 @@ class StoragePlant(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "available_min_mw": state.available_min_mw,
             "available_max_mw": state.available_max_mw,
-            "operating_state": OperatingState.STANDBY if idle else OperatingState.RUNNING,
+            "operating_state": float(OperatingState.STANDBY if idle else OperatingState.RUNNING),
             "soc_pct": self._soc_pct(state.energy_mwh),
             "soh_pct": self.soh_pct,
             "energy_capacity_mwh": self.energy_capacity_mwh,

@@ -106,7 +106,7 @@ class WindPlant(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "available_min_mw": 0.0,
             "available_max_mw": state.possible_mw,
-            "operating_state": _operating_state(state),
+            "operating_state": float(_operating_state(state)),
             "wind_speed_m_s": self._hub_wind_m_s(conditions),
             "wind_direction_deg": conditions.wind_direction_deg,
             "rotor_speed_rpm": state.rotor_speed_rpm,

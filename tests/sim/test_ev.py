@@ -46,7 +46,7 @@ def test_the_cap_holds_within_seconds_and_is_used(noon: Conditions) -> None:
     for _ in range(2):
         state = SITE.step(state, 1.0, noon, -0.2)
     assert state.active_power_mw == pytest.approx(-0.2)
-    assert SITE.values(state, noon)["operating_state"] is OperatingState.THROTTLED
+    assert SITE.values(state, noon)["operating_state"] == OperatingState.THROTTLED
     assert SITE.values(state, noon)["available_min_mw"] == pytest.approx(-state.demand_mw)
 
 
@@ -85,7 +85,7 @@ def test_a_vehicle_leaves_when_it_has_what_it_came_for(noon: Conditions) -> None
     values = closed.values(states[-1], noon)
     assert values["connectors_occupied"] == 0
     assert values["vehicle_soc_pct"] is None
-    assert values["operating_state"] is OperatingState.STANDBY
+    assert values["operating_state"] == OperatingState.STANDBY
 
 
 def test_a_driver_does_not_wait_for_ever(noon: Conditions) -> None:

@@ -46,7 +46,7 @@ def test_the_night_is_quiet(noon: Conditions) -> None:
     state = run(replace(noon, irradiance_w_m2=0.0), 3.0, seconds=60)
     assert state.active_power_mw == state.dc_power_mw == state.possible_mw == 0
     assert state.module_temperature_c == pytest.approx(25)
-    assert PLANT.values(state, noon)["operating_state"] is OperatingState.SLEEPING
+    assert PLANT.values(state, noon)["operating_state"] == OperatingState.SLEEPING
 
 
 @given(share=st.floats(0, 1))
@@ -61,7 +61,7 @@ def test_curtailed_it_still_says_what_it_could(noon: Conditions) -> None:
     free, curtailed = run(noon, 3.0, seconds=10), run(noon, 1.0, seconds=10)
     assert curtailed.possible_mw == pytest.approx(free.possible_mw)
     assert 1.0 < curtailed.dc_power_mw < 1.1
-    assert PLANT.values(curtailed, noon)["operating_state"] is OperatingState.THROTTLED
+    assert PLANT.values(curtailed, noon)["operating_state"] == OperatingState.THROTTLED
 
 
 def test_a_setpoint_makes_no_sun(noon: Conditions) -> None:

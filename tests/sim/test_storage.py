@@ -110,7 +110,7 @@ def test_idle_cells_lose_a_little(noon: Conditions) -> None:
         state = BATTERY.step(state, 900.0, noon, 0.0)
     assert state.energy_mwh == pytest.approx(2.0 - 24 * BATTERY.standby_mw)
     assert state.energy_exported_mwh == state.energy_imported_mwh == 0
-    assert BATTERY.values(state, noon)["operating_state"] is OperatingState.STANDBY
+    assert BATTERY.values(state, noon)["operating_state"] == OperatingState.STANDBY
 
 
 def test_losses_warm_the_cells_and_rest_cools_them(noon: Conditions) -> None:

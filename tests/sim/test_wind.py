@@ -45,7 +45,7 @@ def test_a_storm_stops_it_until_it_has_passed(noon: Conditions) -> None:
     state = run(storm, 4.0, seconds=60)
     assert state.active_power_mw == 0
     assert state.pitch_deg == 90
-    assert TURBINE.values(state, storm)["operating_state"] is OperatingState.STANDBY
+    assert TURBINE.values(state, storm)["operating_state"] == OperatingState.STANDBY
     state = go_on(state, easing, 4.0, seconds=120)
     assert state.active_power_mw == 0
     assert go_on(state, gone, 4.0, seconds=120).active_power_mw == 4.0
@@ -65,7 +65,7 @@ def test_curtailed_it_pitches_and_says_what_it_could(noon: Conditions) -> None:
     assert free.pitch_deg == pytest.approx(0, abs=0.01)
     assert curtailed.pitch_deg > 1
     assert curtailed.rotor_speed_rpm < free.rotor_speed_rpm
-    assert TURBINE.values(curtailed, noon)["operating_state"] is OperatingState.THROTTLED
+    assert TURBINE.values(curtailed, noon)["operating_state"] == OperatingState.THROTTLED
 
 
 def test_the_rotor_averages_a_gust(noon: Conditions) -> None:
@@ -93,4 +93,4 @@ def test_a_calm_feathers_the_blades(noon: Conditions) -> None:
     """Without wind it stands by."""
     state = run(replace(noon, wind_speed_m_s=0.5), 4.0, seconds=60)
     assert state.active_power_mw == 0
-    assert TURBINE.values(state, noon)["operating_state"] is OperatingState.STANDBY
+    assert TURBINE.values(state, noon)["operating_state"] == OperatingState.STANDBY
