@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from memory_store import MemoryDisk, open_memory
 
 from dercp.model.dispatch import (
     AssetTarget,
@@ -17,10 +18,15 @@ from dercp.model.dispatch import (
 from dercp.store import Store, open_sqlite
 
 
-@pytest.fixture(params=["sqlite"])
-def open_store(tmp_path: Path) -> Callable[[], AbstractAsyncContextManager[Store]]:
+@pytest.fixture(params=["sqlite", "memory"])
+def open_store(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Callable[[], AbstractAsyncContextManager[Store]]:
     """Opens the same place at each call: what was durable must be there again."""
-    return lambda: open_sqlite(tmp_path)
+    if request.param == "sqlite":
+        return lambda: open_sqlite(tmp_path)
+    disk = MemoryDisk()
+    return lambda: open_memory(disk)
 
 
 @pytest.fixture(scope="session")

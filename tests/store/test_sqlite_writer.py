@@ -1,7 +1,7 @@
 """Group commit from the inside: who commits for whom, and what a cancelled caller leaves."""
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import apsw
@@ -9,6 +9,8 @@ import pytest
 import trio
 import trio.testing
 
+from dercp.model.dispatch import Dispatch
+from dercp.store import open_sqlite
 from dercp.store.sqlite._connection import Connection, connect
 from dercp.store.sqlite._fuse import Fuse
 from dercp.store.sqlite._writer import GroupWriter
@@ -146,3 +148,36 @@ async def test_a_mistake_in_one_write_is_undone_alone(connection: Connection) ->
         nursery.start_soon(writer.write, Say("whole"))
     assert await words(connection) == ["whole"]
     assert writer.commits == 1
+
+
+async def test_writers_at_the_same_time_share_a_commit(
+    tmp_path: Path, a_dispatch: Callable[..., Dispatch]
+) -> None:
+    """Five hundred commits cost a few fsyncs, and every one of them is there."""
+    async with open_sqlite(tmp_path) as store:
+        before = store.statistics()
+        async with trio.open_nursery() as nursery:
+            for number in range(500):
+                nursery.start_soon(store.dispatches.commit, [a_dispatch(f"d-{number}")])
+        after = store.statistics()
+        assert after.writes - before.writes == 500
+        assert after.commits - before.commits <= 3
+        assert after.largest_group >= 200
+        assert (after.waiting, after.failure) == (0, None)
+    async with open_sqlite(tmp_path) as store:
+        assert len(await store.dispatches.open()) == 500
+
+
+async def test_more_writers_than_places_wait_for_their_turn(
+    tmp_path: Path, a_dispatch: Callable[..., Dispatch]
+) -> None:
+    """Nobody is refused; what waits at once is bounded."""
+    async with open_sqlite(tmp_path) as store:
+        places = store.statistics().waiting_max
+        async with trio.open_nursery() as nursery:
+            for number in range(places + 200):
+                nursery.start_soon(store.dispatches.commit, [a_dispatch(f"d-{number}")])
+            await trio.testing.wait_all_tasks_blocked()
+            assert store.statistics().waiting <= places
+        assert len(await store.dispatches.open()) == places + 200
+        assert store.statistics().largest_group <= places
