@@ -3,7 +3,7 @@
 In memory for now: it does not survive the process.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +17,8 @@ from dercp.model.time import Clock, us_from_s
 __all__ = ["Journal", "JournalStatistics"]
 
 ENTRIES_MAX: Final = 4096
+# A dispatch has half a dozen words in its life; more of them swing back and forth.
+UNSENT_WORDS_MAX: Final = 16
 # Everything that may have been lost with a link, or with the headend's last second.
 REPEATED_US: Final = us_from_s(3600.0)
 
@@ -33,6 +35,7 @@ class _Entry(msgspec.Struct):
     revision: int
     asset_id: str | None
     last: Report | None = None
+    unsent: deque[Report] = msgspec.field(default_factory=deque)
 
     @property
     def is_final(self) -> bool:
@@ -45,7 +48,8 @@ class Journal:
     Characteristics:
         Bound: 4096 dispatches. Forgotten are the oldest that have ended and were sent; while
             there is none of these, `admits` refuses new ones.
-        Mail: one report per dispatch waits, the latest; kept across sessions, never dropped.
+        Mail: the reports of a dispatch wait in order, at most 16, of which the oldest makes
+            room; kept across sessions. The last word is never dropped.
         Survives: a crash of any actor; not the process.
     """
 
@@ -86,17 +90,23 @@ class Journal:
         if entry is None or entry.is_final or report.revision < entry.revision:
             return
         entry.last = replace(report, word=replace(report.word, source_time_us=self._clock()))
+        entry.unsent.append(entry.last)
+        if len(entry.unsent) > UNSENT_WORDS_MAX:
+            entry.unsent.popleft()
         self._send(report.dispatch_id, entry)
 
     def next_unsent(self) -> Report | None:
         """The report that waits longest; its word bears the time, by the headend's clock."""
         for dispatch_id in self._unsent:
-            return self._entries[dispatch_id].last
+            return self._entries[dispatch_id].unsent[0]
         return None
 
     def sent(self, report: Report) -> None:
-        """The report has left; a newer one of its dispatch may have come meanwhile."""
-        if self._entries[report.dispatch_id].last is report:
+        """The report has left; the next one of its dispatch follows."""
+        entry = self._entries[report.dispatch_id]
+        if entry.unsent and entry.unsent[0] is report:
+            entry.unsent.popleft()
+        if not entry.unsent:
             self._unsent.pop(report.dispatch_id, None)
 
     def repeat_recent(self) -> None:
@@ -114,6 +124,8 @@ class Journal:
 
     def _send(self, dispatch_id: str, entry: _Entry) -> None:
         if entry.last is not None:
+            if not entry.unsent:
+                entry.unsent.append(entry.last)
             self._unsent[dispatch_id] = None
             self._on_unsent()
 
