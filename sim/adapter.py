@@ -20,9 +20,31 @@ from sim.specs import plant_for
 
 __all__ = ["SimulatedAdapter", "SimulatedDevice"]
 
-# When the simulation began, for all adapters of a Trio run: devices opened one after the
-# other, by whichever agent, stand in the same weather at the same time.
-_BEGAN_S: trio.lowlevel.RunVar[float] = trio.lowlevel.RunVar("sim_began_s")
+
+class _World:
+    """What all adapters of a Trio run share: when the simulation began, and the weather.
+
+    Devices opened one after the other, by whichever agent, stand in the same weather at
+    the same time. It grows with the sites of the configuration, one entry each.
+    """
+
+    def __init__(self) -> None:
+        self._began = trio.current_time()
+        self._sites: dict[tuple[int, float], SiteConditions] = {}
+
+    def now_s(self) -> float:
+        """Seconds since the simulation began."""
+        return trio.current_time() - self._began
+
+    def site(self, options: SimulatedOptions) -> SiteConditions:
+        """The site that these options put a device on."""
+        key = (options.site_seed, options.start_hour)
+        if key not in self._sites:
+            self._sites[key] = SiteConditions(options.site_seed, start_hour=options.start_hour)
+        return self._sites[key]
+
+
+_WORLD: trio.lowlevel.RunVar[_World] = trio.lowlevel.RunVar("sim_world")
 
 
 class _Machine(msgspec.Struct, frozen=True):
@@ -88,9 +110,9 @@ class SimulatedDevice:
         return Identity("dercp", f"simulated {self._kind}", self._asset_id, "1")
 
     async def _exchanged(self) -> float:
-        """Go through an exchange; the site's time at its end."""
+        """Go through an exchange; the time of the world at its end."""
         await self._faults.exchange()
-        now_s = _site_time_s()
+        now_s = _world().now_s()
         self._faults.check_reachable(now_s)
         return now_s
 
@@ -111,7 +133,6 @@ class SimulatedAdapter:
 
     def __init__(self) -> None:
         self._machines: dict[str, _Machine] = {}
-        self._sites: dict[tuple[int, float], SiteConditions] = {}
 
     @asynccontextmanager
     async def open(
@@ -124,7 +145,7 @@ class SimulatedAdapter:
         """
         await trio.lowlevel.checkpoint()
         machine = self._machine(asset, options)
-        machine.faults.check_reachable(_site_time_s())
+        machine.faults.check_reachable(_world().now_s())
         yield SimulatedDevice(machine)
 
     def _machine(self, asset: AssetSpec, options: SimulatedOptions) -> _Machine:
@@ -137,28 +158,22 @@ class SimulatedAdapter:
             nominal_voltage_v=options.nominal_voltage_v,
             nominal_frequency_hz=options.nominal_frequency_hz,
         )
+        world = _world()
         running: RunningPlant[Any] = RunningPlant(
-            plant, self._site(options), connection, started_s=_site_time_s()
+            plant, world.site(options), connection, started_s=world.now_s()
         )
         machine = _Machine(asset, options, running, Faults(asset.asset_id, options))
         self._machines[asset.asset_id] = machine
         return machine
 
-    def _site(self, options: SimulatedOptions) -> SiteConditions:
-        key = (options.site_seed, options.start_hour)
-        if key not in self._sites:
-            self._sites[key] = SiteConditions(options.site_seed, start_hour=options.start_hour)
-        return self._sites[key]
 
-
-def _site_time_s() -> float:
-    now = trio.current_time()
+def _world() -> _World:
     try:
-        began = _BEGAN_S.get()
+        return _WORLD.get()
     except LookupError:
-        began = now
-        _BEGAN_S.set(began)
-    return now - began
+        world = _World()
+        _WORLD.set(world)
+        return world
 
 
 def _reading(name: str, value: float | None) -> Reading:

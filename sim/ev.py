@@ -105,7 +105,7 @@ class EvPlant(msgspec.Struct, frozen=True, kw_only=True):
             self._charged(session, share * hours, elapsed_s)
             for session, share in zip(present, shares, strict=True)
         )
-        taken = sum(shares)
+        taken = min(limit, sum(shares))  # sums round up
         return EvState(
             active_power_mw=-taken,
             energy_imported_mwh=state.energy_imported_mwh + taken * hours,

@@ -53,7 +53,7 @@ class _Revert(msgspec.Struct, frozen=True):
 
 
 class RunningPlant(Generic[StateT]):
-    """One plant, its state, and what its controller was told. Times are those of the site.
+    """One plant, its state, and what its controller was told. Times are those of the world.
 
     Knows no clock: every call says what time it is. A time before the last one is taken
     for the last one.
