@@ -1,0 +1,196 @@
+"""Guardrails, pace, intake: the small pure parts."""
+
+import math
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from dercp.edge.guardrail import (
+    Bounds,
+    Guardrails,
+    Narrowed,
+    Permitted,
+    Refused,
+    judge,
+    readback_agrees,
+)
+from dercp.edge.intake import admit
+from dercp.edge.lease import Lease
+from dercp.edge.pace import Pace
+from dercp.model.dispatch import AssetTarget, DispatchRequest, ExpiredAtEdge, Rejected
+from dercp.wire.dispatch import Order
+
+NAMEPLATE = Bounds(-2.0, 2.0)
+RAILS = Guardrails(NAMEPLATE, Bounds(-1.0, 1.5))
+NOW_US = 1_800_000_000_000_000
+
+
+# ---------------------------------------------------------------- guardrails
+
+
+def test_within_limits_a_setpoint_passes_unchanged() -> None:
+    """Both ends included."""
+    assert judge(1.5, RAILS) == Permitted(1.5)
+    assert judge(-1.0, RAILS) == Permitted(-1.0)
+
+
+def test_beyond_the_sites_limits_it_is_narrowed_and_said() -> None:
+    """The asset gives what the site allows."""
+    verdict = judge(2.0, RAILS)
+    assert isinstance(verdict, Narrowed)
+    assert verdict.setpoint_mw == 1.5
+    assert verdict.detail == "2 MW asked, narrowed to 1.5 MW by the site's limits (-1 to 1.5 MW)"
+
+
+@pytest.mark.parametrize("setpoint_mw", [2.1, -2.1, math.nan, math.inf])
+def test_beyond_the_nameplate_it_is_refused(setpoint_mw: float) -> None:
+    """It was never meant for this asset."""
+    assert isinstance(judge(setpoint_mw, RAILS), Refused)
+
+
+powers = st.floats(allow_nan=True, allow_infinity=True)
+within = st.floats(-2, 2)
+
+
+@given(setpoint_mw=powers | within, ends=st.tuples(within, within))
+def test_guardrails_narrow_and_never_widen(setpoint_mw: float, ends: tuple[float, float]) -> None:
+    """Whatever is asked, what is written lies within the limits and the nameplate."""
+    limits = Bounds(min(ends), max(ends))
+    match judge(setpoint_mw, Guardrails(NAMEPLATE, limits)):
+        case Permitted(written_mw):
+            assert written_mw == setpoint_mw
+            assert limits.contains(written_mw)
+        case Narrowed(written_mw):
+            assert written_mw in {limits.low_mw, limits.high_mw}
+            assert not limits.contains(setpoint_mw)
+        case Refused():
+            assert not NAMEPLATE.contains(setpoint_mw)
+
+
+def test_a_readback_agrees_within_a_hundredth_of_the_nameplate() -> None:
+    """Devices round; a device that says nothing does not agree."""
+    assert readback_agrees(1.0, 1.019, 2.0)
+    assert not readback_agrees(1.0, 1.03, 2.0)
+    assert not readback_agrees(1.0, math.nan, 2.0)
+
+
+# ---------------------------------------------------------------------- pace
+
+
+def test_polls_keep_to_their_ticks_and_count_what_they_miss() -> None:
+    """A poll of 2.5 intervals misses two ticks and does not move the others."""
+    pace = Pace(100.0, 1.0)
+    pace = pace.polled(100.2)
+    assert (pace.next_s, pace.missed) == (101.0, 0)
+    pace = pace.polled(103.5)
+    assert (pace.next_s, pace.missed) == (104.0, 2)
+
+
+@given(
+    interval_s=st.floats(0.01, 3600),
+    origin_s=st.floats(0, 1e6),
+    delays=st.lists(st.floats(0, 10), max_size=50),
+)
+def test_ticks_never_drift_and_never_come_twice(
+    interval_s: float, origin_s: float, delays: list[float]
+) -> None:
+    """The next tick is always ahead, on the grid, and every tick is polled or missed."""
+    pace = Pace(origin_s, interval_s)
+    for polls, delay in enumerate(delays, start=1):
+        now_s = pace.next_s + delay * interval_s
+        pace = pace.polled(now_s)
+        assert pace.next_s > now_s or math.isclose(pace.next_s, now_s)
+        assert pace.next_s == origin_s + pace.tick * interval_s
+        assert pace.tick == polls + pace.missed
+
+
+# -------------------------------------------------------------------- intake
+
+
+def order(
+    *,
+    setpoint_mw: float = 1.0,
+    start_in_s: float = 0,
+    until_in_s: float = 60,
+    deliver_within_s: float = 30,
+) -> Order:
+    """A dispatch for a minute from now."""
+    return Order(
+        dispatch_id="d-1",
+        revision=2,
+        request=DispatchRequest(
+            target=AssetTarget("bess-1"),
+            setpoint_mw=setpoint_mw,
+            start_us=NOW_US + round(start_in_s * 1e6),
+            until_us=NOW_US + round(until_in_s * 1e6),
+            deliver_by_us=NOW_US + round(deliver_within_s * 1e6),
+            priority=7,
+        ),
+    )
+
+
+def admitted(asked: Order, *, late_s: float = 0.0) -> object:
+    """At 1000 s of monotonic time."""
+    return admit(asked, RAILS, now_us=NOW_US + round(late_s * 1e6), now_s=1000.0)
+
+
+def test_an_order_in_time_becomes_a_lease_in_monotonic_time() -> None:
+    """From here on no clock matters."""
+    expected = Lease(
+        dispatch_id="d-1", revision=2, setpoint_mw=1.0, start_s=1000, until_s=1060, priority=7
+    )
+    assert admitted(order()) == expected
+
+
+def test_an_order_for_later_starts_later() -> None:
+    """And one for earlier starts now."""
+    later = admitted(order(start_in_s=10))
+    assert isinstance(later, Lease)
+    assert later.start_s == 1010
+    sooner = admitted(order(start_in_s=-10), late_s=5)
+    assert isinstance(sooner, Lease)
+    assert (sooner.start_s, sooner.until_s) == (1000, 1055)
+
+
+def test_an_order_after_deliver_by_or_until_has_expired() -> None:
+    """A stale command is never obeyed, not by a microsecond."""
+    assert isinstance(admitted(order(deliver_within_s=30), late_s=29.9), Lease)
+    assert admitted(order(deliver_within_s=30), late_s=31.5) == ExpiredAtEdge(
+        detail="it came 1.5 s too late"
+    )
+    assert isinstance(admitted(order(deliver_within_s=90), late_s=60), ExpiredAtEdge)
+
+
+def test_a_window_that_nobody_can_mean_is_rejected() -> None:
+    """Backwards, or for days."""
+    assert isinstance(admitted(order(start_in_s=70)), Rejected)
+    assert isinstance(admitted(order(until_in_s=26 * 3600)), Rejected)
+
+
+def test_a_narrowed_order_says_so_in_its_lease() -> None:
+    """The reason travels with the acknowledgement."""
+    lease = admitted(order(setpoint_mw=2.0))
+    assert isinstance(lease, Lease)
+    assert (lease.setpoint_mw, lease.reason) == (1.5, "narrowed")
+    turned_away = admitted(order(setpoint_mw=3.0))
+    assert isinstance(turned_away, Rejected)
+    assert turned_away.reason == "out_of_range"
+
+
+@given(
+    setpoint_mw=powers,
+    start_in_s=st.floats(-1e6, 1e6),
+    until_in_s=st.floats(-1e6, 1e6),
+    late_s=st.floats(0, 1e6),
+)
+def test_a_lease_always_ends_after_it_starts_and_within_a_day(
+    setpoint_mw: float, start_in_s: float, until_in_s: float, late_s: float
+) -> None:
+    """Whatever is asked."""
+    assume(math.isfinite(setpoint_mw))
+    asked = order(setpoint_mw=setpoint_mw, start_in_s=start_in_s, until_in_s=until_in_s)
+    lease = admitted(asked, late_s=late_s)
+    if isinstance(lease, Lease):
+        assert 1000 <= lease.start_s < lease.until_s <= 1000 + 25 * 3600
+        assert RAILS.limits.contains(lease.setpoint_mw)
