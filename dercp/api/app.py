@@ -213,7 +213,7 @@ async def _refused_by_quart(error: HTTPException) -> Response:
             refusal = Refusal(MALFORMED_REQUEST, error.description or error.name)
     response = _problem(refusal)
     if isinstance(error, MethodNotAllowed):
-        response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+        response.headers["Allow"] = ", ".join(error.valid_methods or ())
     return response
 
 
@@ -230,6 +230,12 @@ async def _to_docs() -> Response:
 
 
 async def _finish(response: Response) -> Response:
+    """The headers of every answer; to OPTIONS, Allow is all there is to say."""
+    if request.method == "OPTIONS" and response.status_code == HTTPStatus.OK:
+        response.status_code = HTTPStatus.NO_CONTENT
+        del response.headers["Content-Type"]
+    if "Allow" in response.headers:
+        response.headers["Allow"] = ", ".join(sorted(response.allow))
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     return response

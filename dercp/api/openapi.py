@@ -4,8 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from http import HTTPStatus
 from inspect import getdoc
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 import msgspec
 
@@ -24,6 +23,7 @@ from dercp.api.problems import (
     Problem,
     ProblemType,
 )
+from dercp.api.queries import when_given
 from dercp.api.routes import JSON, Route, Tagging
 
 DESCRIPTION = """\
@@ -88,7 +88,7 @@ class _Schemas:
         for route in routes:
             shapes += [route.answer]
             shapes += [route.body] if route.body else []
-            shapes += [_given(field.type) for field in msgspec.structs.fields(route.query)]
+            shapes += [when_given(field.type) for field in msgspec.structs.fields(route.query)]
         schemas, self.components = msgspec.json.schema_components(
             shapes, ref_template="#/components/schemas/{name}"
         )
@@ -131,7 +131,7 @@ def _parameters(route: Route, schemas: _Schemas) -> list[JsonSchema]:
             }
         )
     for field in msgspec.structs.fields(route.query):
-        schema = dict(schemas[_given(field.type)])
+        schema = dict(schemas[when_given(field.type)])
         if field.default is not None:
             schema["default"] = field.default
         parameters.append({"name": field.encode_name, "in": "query", "schema": schema})
@@ -164,10 +164,3 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, JsonSchema]:
             "content": {PROBLEM_JSON: {"schema": schemas[Problem]}},
         }
     return responses
-
-
-def _given(kind: Any) -> Any:
-    """The type of an optional parameter when it is given: `str` of `str | None`."""
-    if get_origin(kind) in {Union, UnionType}:
-        return next(option for option in get_args(kind) if option is not NoneType)
-    return kind

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 from itertools import islice
-from typing import Annotated, TypeVar, get_args
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -78,7 +79,7 @@ def read_query(shape: type[Q], parameters: Iterable[tuple[str, str]]) -> Q:
     Raises:
         Refusal: `invalid-parameters`, with one fault for each that is wrong.
     """
-    fields = {field.name: field.type for field in msgspec.structs.fields(shape)}
+    fields = {field.name: when_given(field.type) for field in msgspec.structs.fields(shape)}
     values: dict[str, object] = {}
     faults = []
     for name, text in parameters:
@@ -107,10 +108,16 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} {name[:80]!r}{hint} (known: {listed})"
 
 
-def _expectation(kind: type, error: msgspec.ValidationError) -> str:
-    for option in (kind, *get_args(kind)):
-        if isinstance(option, type) and issubclass(option, StrEnum):
-            return f"expected one of {', '.join(option)}"
+def when_given(kind: Any) -> Any:
+    """The type of an optional parameter that is not left out: `str` of `str | None`."""
+    if get_origin(kind) in {Union, UnionType}:
+        return next(option for option in get_args(kind) if option is not NoneType)
+    return kind
+
+
+def _expectation(kind: Any, error: msgspec.ValidationError) -> str:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return f"expected one of {', '.join(kind)}"
     sentence = str(error).partition(", got")[0]
     return sentence[0].lower() + sentence[1:]
 

@@ -116,21 +116,26 @@ class _Writes:
 
 
 class _BoundedStream(trio.abc.HalfCloseableStream):
-    """A connection whose writes end, and which frees its place when it closes."""
+    """A connection whose writes end, and which gives back its place when it closes."""
 
     def __init__(
-        self, inner: trio.SocketStream, writes: _Writes, leave: Callable[[], None]
+        self, inner: trio.SocketStream, writes: _Writes, give_back: Callable[[], None]
     ) -> None:
         self._inner = inner
         self._writes = writes
         self._on_close = ExitStack()
-        self._on_close.callback(leave)
+        self._on_close.callback(give_back)
         # Where hypercorn looks for the addresses.
         self.socket = inner.socket
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        with self._writes.bounded():
-            await self._inner.send_all(data)
+        try:
+            with self._writes.bounded():
+                await self._inner.send_all(data)
+        except trio.BrokenResourceError:
+            # Hypercorn would go on with the next piece.
+            await trio.aclose_forcefully(self)
+            raise
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._inner.wait_send_all_might_not_block()
@@ -150,7 +155,7 @@ _Connection: TypeAlias = _BoundedStream | trio.SSLStream[_BoundedStream]
 
 
 class _BoundedListener(trio.abc.Listener[_BoundedStream]):
-    """Accepts no more connections than may be open at once; the others wait in the backlog."""
+    """Serves no more connections than may be open at once; the others wait in the backlog."""
 
     def __init__(
         self, inner: trio.SocketListener, limiter: trio.CapacityLimiter, writes: _Writes
@@ -160,16 +165,14 @@ class _BoundedListener(trio.abc.Listener[_BoundedStream]):
         self._writes = writes
 
     async def accept(self) -> _BoundedStream:
-        place = object()
-        await self._limiter.acquire_on_behalf_of(place)
+        stream = await self._inner.accept()
         try:
-            stream = await self._inner.accept()
+            await self._limiter.acquire_on_behalf_of(stream)
         except BaseException:
-            self._limiter.release_on_behalf_of(place)
+            await trio.aclose_forcefully(stream)
             raise
-        return _BoundedStream(
-            stream, self._writes, partial(self._limiter.release_on_behalf_of, place)
-        )
+        give_back = partial(self._limiter.release_on_behalf_of, stream)
+        return _BoundedStream(stream, self._writes, give_back)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -174,7 +174,14 @@ class FakeDesk:
 
     def __init__(self, reader: FakeReader) -> None:
         self.reader = reader
-        self.dispatches: dict[str, Dispatch] = {}
+        first = DispatchRequest(
+            target=AssetTarget("pv-1"),
+            setpoint_mw=0.5,
+            start_us=NOW_US - 60_000_000,
+            until_us=NOW_US,
+            deliver_by_us=NOW_US - 30_000_000,
+        )
+        self.dispatches = {"d0": submit("d0", "default", first, NOW_US - 60_000_000)}
         self.keys: dict[str, tuple[str, str]] = {}
         self.requests: list[DispatchRequest] = []
         self.busy_for_s: float | None = None
