@@ -9,7 +9,7 @@ from ._bucket import TokenBucket
 from ._limits import LinkLimits
 
 
-class TurnedAway(Exception):  # noqa: N818 - says what happened
+class TurnedAway(Exception):
     """This connection's turn would come too late."""
 
 

@@ -27,17 +27,17 @@ class LinkError(GRPCError):
         return type(self)(self.status, self.message)
 
 
-class LinkUnreachable(LinkError):  # noqa: N818 - says what the link is
+class LinkUnreachable(LinkError):
     """Nobody who speaks our protocol answers at that address."""
 
 
-class LinkRefused(LinkError):  # noqa: N818 - says what the link is
+class LinkRefused(LinkError):
     """The other end answered, and said no."""
 
 
-class LinkBroken(LinkError):  # noqa: N818 - says what the link is
+class LinkBroken(LinkError):
     """The call was open and is no more: lost, reset, or too slow."""
 
 
-class MessageTooLarge(LinkError):  # noqa: N818 - says what the message is
+class MessageTooLarge(LinkError):
     """A message is longer than `LinkLimits.message_bytes_max`."""

@@ -16,7 +16,7 @@ from grpclib.const import Status
 from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, H2Protocol, Stream
 from grpclib.utils import Wrapper
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -26,8 +26,10 @@ from h2.events import (
     StreamReset,
 )
 from h2.events import Event as H2Event
-from h2.exceptions import ProtocolError
+from h2.exceptions import DenialOfServiceError, ProtocolError
+from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes, Settings
+from hyperframe.frame import Frame
 
 from ._bucket import TokenBucket
 from ._errors import LinkBroken, LinkError, LinkRefused
@@ -40,7 +42,7 @@ _FRAME_BYTES_MAX = 16_384  # HTTP/2's default, and what we announce
 _NO_TIMERS = Configuration().__for_test__()  # grpclib's set of defaults without keepalive
 
 
-class Flood(ProtocolError):  # noqa: N818 - says what happens
+class Flood(ProtocolError):
     """The peer sends more control frames than its budget allows."""
 
     error_code = ErrorCodes.ENHANCE_YOUR_CALM
@@ -77,10 +79,37 @@ class Signal:
             await self._waiters.park()
 
 
-class Http2(H2Connection):
-    """h2's connection, which remembers fewer closed streams (they cost memory for ever)."""
+class Frames(FrameBuffer):
+    """h2's frame buffer, which finds a frame too long before it waits for all of it.
 
-    MAX_CLOSED_STREAMS = 1_024
+    What is no HTTP/2 at all begins with an absurd length: h2 would wait for 4 MiB after
+    the "HTT" of an HTTP/1 answer.
+    """
+
+    def __next__(self) -> Frame:
+        if len(self._data) >= 3:
+            self._validate_frame_length(int.from_bytes(self._data[:3], "big"))
+        return super().__next__()
+
+
+class Http2(H2Connection):
+    """h2's connection, which keeps less for its peer."""
+
+    MAX_CLOSED_STREAMS = 1_024  # h2 remembers 65,536, and each costs memory
+
+    def __init__(self, config: H2Configuration, limits: LinkLimits) -> None:
+        super().__init__(config)
+        self.incoming_buffer = Frames(server=not config.client_side)
+        self.decoder.max_header_list_size = limits.header_bytes_max
+        self.local_settings = Settings(
+            client=config.client_side,
+            initial_values={
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.MAX_CONCURRENT_STREAMS: limits.calls_per_connection_max,
+                SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_bytes_max,
+                SettingCodes.INITIAL_WINDOW_SIZE: limits.window_bytes,
+            },
+        )
 
 
 class LinkStream(Stream):
@@ -213,11 +242,11 @@ class LinkConnection(Connection):
         self._connection.ping(b"dercp/ka")
         self.flush()
 
-    def go_away(self) -> None:
-        """Tell the peer that this connection ends now."""
-        if not self.is_closing():
-            self._connection.close_connection()
-            self.flush()
+    def go_away(self, error_code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
+        """Tell the peer that this connection ends now; h2 may have said so already."""
+        if self._connection.state_machine.state is not ConnectionState.CLOSED:
+            self._connection.close_connection(error_code)
+        self.flush()
 
 
 class LinkEvents(EventsProcessor):
@@ -278,17 +307,7 @@ class LinkProtocol(H2Protocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # has what grpclib uses of asyncio's
         """Send our settings, and be ready for the peer's."""
         limits = self.limits
-        h2 = Http2(self.h2_config)
-        h2.local_settings = Settings(
-            client=self.h2_config.client_side,
-            initial_values={
-                SettingCodes.ENABLE_PUSH: 0,
-                SettingCodes.MAX_CONCURRENT_STREAMS: limits.calls_per_connection_max,
-                SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_bytes_max,
-                SettingCodes.INITIAL_WINDOW_SIZE: limits.window_bytes,
-            },
-        )
-        h2.decoder.max_header_list_size = limits.header_bytes_max
+        h2 = Http2(self.h2_config, limits)
         h2.initiate_connection()
         # The connection's window is the sum of its calls': one call which is not read
         # never stops another.
@@ -305,10 +324,10 @@ class LinkProtocol(H2Protocol):
         connection = self.connection
         events = connection.feed(data)
         # Bytes which are no event yet are a frame or a header block under way: h2 would
-        # collect a megabyte of CONTINUATION frames.
+        # collect 1 MiB of CONTINUATION frames.
         self._bytes_without_event = 0 if events else self._bytes_without_event + len(data)
         if self._bytes_without_event > self.limits.header_bytes_max + 2 * _FRAME_BYTES_MAX:
-            raise Flood("a header block without end")
+            raise DenialOfServiceError("a frame or a header block without end")
         connection.flush()
         for event in events:
             self.processor.process(event)

@@ -7,6 +7,7 @@ import trio
 from grpclib.const import Status
 from grpclib.protocol import AbstractHandler
 from h2.config import H2Configuration
+from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 
 from ._carrier import Carrier
@@ -108,13 +109,13 @@ class Line:
         self.transport.abort()
         self._reading.cancel()
 
-    def close(self, why: str) -> None:
+    def close(self, why: str, error_code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
         """Say goodbye, and end the line once the other end has heard it."""
         self._why = self._why or why
-        if self.transport.writer is None:  # still shaking hands: nobody to say goodbye to
-            self.cut(None, why)
+        if self.transport.writer is None:  # still shaking hands: only TLS to end
+            self.transport.close()
             return
-        self.protocol.connection.go_away()
+        self.protocol.connection.go_away(error_code)
         self.protocol.processor.close(why)
 
     def part(self) -> None:
@@ -175,15 +176,16 @@ class Line:
         try:
             self.protocol.data_received(plain)
         except Flood as error:
-            self._expel(LinkEventKind.FLOODED, str(error))
+            self._expel(LinkEventKind.FLOODED, error, error.error_code)
         except ProtocolError as error:
-            self._expel(LinkEventKind.PROTOCOL_ERROR, str(error) or type(error).__name__)
+            self._expel(LinkEventKind.PROTOCOL_ERROR, error, error.error_code)
         except Exception as error:  # noqa: BLE001 - h2 and hpack raise many things at garbage
-            self._expel(LinkEventKind.PROTOCOL_ERROR, f"{type(error).__name__}: {error}")
+            self._expel(LinkEventKind.PROTOCOL_ERROR, error, ErrorCodes.PROTOCOL_ERROR)
 
-    def _expel(self, kind: LinkEventKind, why: str) -> None:
+    def _expel(self, kind: LinkEventKind, error: Exception, code: ErrorCodes) -> None:
+        why = str(error) or type(error).__name__
         self._report(kind, why)
-        self.close(f"HTTP/2 protocol error: {why}")
+        self.close(f"HTTP/2 protocol error: {why}", code)
 
     def _close_soon(self) -> None:
         self._reading.deadline = min(

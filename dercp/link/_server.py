@@ -157,6 +157,8 @@ class LinkServer:
                 if await self._admitted(line):
                     self._lines.add(line)
                     await line.run()
+                else:
+                    line.close("the handshake failed")
         finally:
             if line is not None:
                 line.part()

@@ -1,5 +1,6 @@
 """The way out of a connection."""
 
+import ssl
 from collections.abc import Callable
 from typing import Protocol
 
@@ -62,8 +63,15 @@ class Transport:
 
     def write(self, data: bytes) -> None:
         """Send, now or as soon as it can be; nothing once closing."""
-        if not self._closing:
-            self.write_raw(data if self.tls is None else self.tls.encrypt(data))
+        if self._closing:
+            return
+        if self.tls is not None:
+            try:
+                data = self.tls.encrypt(data)
+            except ssl.SSLError:
+                self._cut(None, "the other end closed the TLS session")
+                return
+        self.write_raw(data)
 
     def write_raw(self, data: bytes) -> None:
         """Send what is encrypted already."""
@@ -93,6 +101,8 @@ class Transport:
             self.write_raw(self.tls.farewell())
         self._closing = True
         self._start_sending()
+        if self._sender is not None:
+            self._sender.deadline = trio.current_time() + self._limits.close_within_s
         self._on_close()
 
     def abort(self) -> None:
