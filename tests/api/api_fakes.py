@@ -110,19 +110,24 @@ class FakeReader:
         self.history = [session(3), session(2, ended=True), session(1, ended=True)]
 
     def assets(self) -> Sequence[AssetView]:
+        """Sorted by id."""
         return [self.by_id[asset_id] for asset_id in sorted(self.by_id)]
 
     def asset(self, asset_id: str) -> AssetView | None:
+        """One asset."""
         return self.by_id.get(asset_id)
 
     def telemetry(self, asset_id: str) -> TelemetryView | None:
+        """Its sample."""
         return self.samples.get(asset_id)
 
     def sites(self) -> Sequence[SiteView]:
+        """Those that have assets."""
         ids = sorted({view.site_id for view in self.by_id.values()})
         return [site for site_id in ids if (site := self.site(site_id))]
 
     def site(self, site_id: str) -> SiteView | None:
+        """A site whose sums are made up."""
         members = [view for view in self.assets() if view.site_id == site_id]
         if not members:
             return None
@@ -146,6 +151,7 @@ class FakeReader:
         )
 
     def agents(self) -> Sequence[AgentView]:
+        """One a site; the first is connected."""
         return [
             AgentView(
                 agent_id=f"{site.site_id}-edge",
@@ -163,9 +169,11 @@ class FakeReader:
         ]
 
     def agent(self, agent_id: str) -> AgentView | None:
+        """One of them."""
         return next((view for view in self.agents() if view.agent_id == agent_id), None)
 
     async def recent_sessions(self, agent_id: str, limit: int) -> Sequence[SessionView]:
+        """The same for each agent."""
         return self.history[1 : 1 + limit]
 
 
@@ -187,6 +195,7 @@ class FakeDesk:
         self.busy_for_s: float | None = None
 
     async def submit(self, request: DispatchRequest, *, key: str, fingerprint: str) -> Dispatch:
+        """As the port says."""
         if self.busy_for_s is not None:
             raise DeskBusy(self.busy_for_s)
         if key in self.keys:
@@ -206,6 +215,7 @@ class FakeDesk:
         return self.dispatches[dispatch_id]
 
     async def dispatch(self, dispatch_id: str) -> Dispatch | None:
+        """As the port says."""
         return self.dispatches.get(dispatch_id)
 
 
@@ -216,6 +226,7 @@ class FakeOperations:
         self.state = SystemView(not_ready_because="", assets=3, assets_online=2, agents_connected=1)
 
     def system(self) -> SystemView:
+        """As it was last told."""
         return self.state
 
     def refuse(self, because: str) -> None:
@@ -223,6 +234,7 @@ class FakeOperations:
         self.state = msgspec.structs.replace(self.state, not_ready_because=because)
 
     def tree(self) -> Node:
+        """A supervisor and its one actor."""
         seen = MailboxStatistics(
             waiting=1,
             blocked=0,
@@ -255,6 +267,7 @@ class FakeOperations:
         )
 
     def counters(self) -> Mapping[str, float]:
+        """Two totals."""
         return {"samples": 1234.0, "frames_rejected": 1.0}
 
 

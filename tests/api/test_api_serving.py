@@ -146,11 +146,10 @@ async def test_a_running_request_may_end(headend: FakeHeadend) -> None:
         async with httpx.AsyncClient() as http:
             got.append((await http.get(url)).content)
 
-    async with trio.open_nursery() as nursery:
-        async with served(app_of(answer)) as url:
-            nursery.start_soon(ask, url)
-            await begun.wait()
-            nursery.start_soon(_set_when_refused, url, finish)
+    async with trio.open_nursery() as nursery, served(app_of(answer)) as url:
+        nursery.start_soon(ask, url)
+        await begun.wait()
+        nursery.start_soon(_set_when_refused, url, finish)
     assert got == [b"done"]
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 from api_client import DESCRIPTION, CheckedClient, operation_of
-from api_fakes import FakeHeadend
 from openapi_spec_validator import validate
 
 from dercp.api.routes import Route
