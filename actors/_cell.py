@@ -95,6 +95,10 @@ class Cell(ABC):
         """How many incarnations there were before this one."""
         return max(0, self.incarnations - 1)
 
+    def take_place(self) -> None:
+        """Appear in the system, or raise `NameTaken`."""
+        self.runtime.registry.add(self)
+
     # --- one incarnation ---
 
     def expect_start(self) -> None:

@@ -62,6 +62,9 @@ class SupervisorSpec:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        names = [child.name for child in self.children]
+        if len(set(names)) < len(names):
+            raise ValueError(f"SupervisorSpec: two children of {self.name} share a name: {names}")
 
 
 AnySpec: TypeAlias = ChildSpec[Any] | SupervisorSpec

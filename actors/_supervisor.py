@@ -68,13 +68,17 @@ class SupervisorCell(Cell):
         self._revivals: dict[Cell, trio.CancelScope] = {}
         self.children: dict[str, ActorCell[Any] | SupervisorCell] = {}
         self.ref = SupervisorRef(self)
-        for child in spec.children:
+
+    # --- children ---
+
+    def take_place(self) -> None:
+        """Appear in the system, with the children of the specification."""
+        super().take_place()
+        for child in self._spec.children:
             if isinstance(child, SupervisorSpec):
                 self.add_supervisor(child)
             else:
                 self.add_actor(child)
-
-    # --- children ---
 
     def add_actor(self, spec: ChildSpec[M]) -> ActorCell[M]:
         """Adopt a new actor."""
@@ -94,7 +98,7 @@ class SupervisorCell(Cell):
         """Take a child in; start it now if the supervisor is up, else with the others."""
         if self.order >= Order.STOP:
             raise ActorStopped(f"{self.path}: has stopped and starts no more children")
-        self.runtime.registry.add(cell)
+        cell.take_place()
         self.children[cell.name] = cell
         if self.state is State.RUNNING and not self._is_winding_down:
             self._spawn(cell)
@@ -390,7 +394,7 @@ async def hold(
         cell.finish(Ending.STOPPED if crash is None else Ending.CRASHED, crash)
         nursery.cancel_scope.cancel("its supervisor has ended")
 
-    cell.runtime.registry.add(cell)
+    cell.take_place()
     try:
         async with trio.open_nursery() as nursery:
             cell.expect_start()

@@ -12,7 +12,7 @@ import asyncio  # noqa: TID251 - a peer lives there
 import gc
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 
 import pykka
@@ -255,6 +255,13 @@ def on_trio(fn: Callable[..., Awaitable[float]], *args: int) -> Callable[[], flo
     return lambda: trio.run(fn, *args)
 
 
+def on_asyncio(
+    fn: Callable[[int, int], Coroutine[None, None, float]], count: int, size: int
+) -> Callable[[], float]:
+    """Run a measurement on asyncio."""
+    return lambda: asyncio.run(fn(count, size))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -281,9 +288,7 @@ def main() -> None:
             best(rounds, on_trio(burst_actor, 5 * count, size)),
             {
                 "Trio channel": best(rounds, on_trio(burst_channel, count, size)),
-                "frequenz-channels": best(
-                    rounds, lambda size=size: asyncio.run(burst_frequenz(count, size))
-                ),
+                "frequenz-channels": best(rounds, on_asyncio(burst_frequenz, count, size)),
             },
         )
     compare(
