@@ -62,7 +62,8 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_AGES = re.compile(rb'"(?:age_s|oldest_age_s)":[^,}]*')
+# Of all members named or ending so.
+_AGES = re.compile(rb'age_s":[^,}]*')
 
 _log = structlog.get_logger()
 _encoder = msgspec.json.Encoder()

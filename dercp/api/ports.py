@@ -62,7 +62,9 @@ class DispatchDesk(Protocol):
     async def submit(self, request: DispatchRequest, *, key: str, fingerprint: str) -> Dispatch:
         """Take a dispatch, durably, before this returns.
 
-        The same key and fingerprint return the dispatch they made.
+        The same key and fingerprint return the dispatch they made. May be cancelled while
+        it waits, when the caller leaves or time runs out; whether there is a dispatch then,
+        the same key tells.
 
         Raises:
             dercp.headend.errors.KeyReused: The key was used with another body.

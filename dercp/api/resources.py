@@ -44,8 +44,11 @@ def moment(time_us: int) -> datetime:
 
 
 def moment_or_none(time_us: int | None) -> datetime | None:
-    """An instant that may not be known."""
-    return None if time_us is None else moment(time_us)
+    """An instant that may not be known, or that no calendar has: an edge may claim anything."""
+    try:
+        return None if time_us is None else moment(time_us)
+    except OverflowError:
+        return None
 
 
 def micros(instant: datetime) -> int:
