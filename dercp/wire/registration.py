@@ -1,6 +1,7 @@
 """The registration: what stands at a site, and the schema of its telemetry."""
 
 import hashlib
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -17,6 +18,7 @@ from dercp.model.asset import (
 )
 from dercp.model.points import POINTS, Kind
 from dercp.wire._codec import parse
+from dercp.wire._scan import spans
 from dercp.wire.errors import WireError
 from dercp.wire.v1 import AssetKind, RejectCode
 from dercp.wire.v1 import edge_link_pb2 as upb
@@ -31,6 +33,8 @@ __all__ = [
 REGISTRATION_BYTES_MAX: Final = 4 * 1024 * 1024
 """How large a registration may be; 10,000 assets of ten standard points are 1 MB."""
 
+_ASSETS = upb.Registration.ASSETS_FIELD_NUMBER
+_POINTS = upb.AssetRegistration.POINTS_FIELD_NUMBER
 _STANDARD = {point.number: standard_point(point.name) for point in POINTS}
 _NUMBERS = {
     Kind.STORAGE: AssetKind.STORAGE,
@@ -85,16 +89,14 @@ def decode_registration(content: bytes, limits: RegistrationLimits) -> Registrat
             RejectCode.TOO_LARGE,
             f"a registration of {len(content)} bytes, at most {REGISTRATION_BYTES_MAX} are read",
         )
+    _check_counts(content, limits)
     message = parse(upb.Registration, content, RejectCode.BAD_REGISTRATION)
-    # Counted before any object is built of them.
-    if len(message.assets) > limits.assets_max:
-        raise WireError(
-            RejectCode.TOO_MANY_ASSETS,
-            f"a registration of {len(message.assets)} assets, at most {limits.assets_max} "
-            "are taken: spread them over more agents",
-        )
     for index, asset in enumerate(message.assets):
-        _check_asset(asset, f"assets[{index}]", limits)
+        if asset.kind not in _KINDS:
+            raise WireError(
+                RejectCode.BAD_REGISTRATION,
+                f"assets[{index}].kind: {asset.kind} is none that this version knows",
+            )
     registration = _read(message)
     try:
         check_registration(registration, limits)
@@ -103,19 +105,25 @@ def decode_registration(content: bytes, limits: RegistrationLimits) -> Registrat
     return registration
 
 
-def _check_asset(message: upb.AssetRegistration, path: str, limits: RegistrationLimits) -> None:
-    """What must hold for an AssetSpec to be built at all; the rest is the model's to check."""
-    if message.kind not in _KINDS:
-        raise WireError(
-            RejectCode.BAD_REGISTRATION,
-            f"{path}.kind: {message.kind} is none that this version knows",
-        )
-    if len(message.points) > limits.points_per_asset_max:
-        raise WireError(
-            RejectCode.BAD_REGISTRATION,
-            f"{path}.points: expected at most {limits.points_per_asset_max}, "
-            f"got {len(message.points)}",
-        )
+def _check_counts(content: bytes, limits: RegistrationLimits) -> None:
+    """Refuse too many assets or points at the first one too many, before any is built."""
+    assets, points = limits.assets_max, limits.points_per_asset_max
+    for index, (start, end) in enumerate(spans(content, _ASSETS, 0, len(content))):
+        if index == assets:
+            raise WireError(
+                RejectCode.TOO_MANY_ASSETS,
+                f"a registration of more than {assets} assets: spread them over more agents",
+            )
+        # One byte of a point's tag, one of its length: few bytes hold few points.
+        if end - start > 2 * points and _more_than(points, spans(content, _POINTS, start, end)):
+            raise WireError(
+                RejectCode.BAD_REGISTRATION,
+                f"assets[{index}].points: expected at most {points}, got more",
+            )
+
+
+def _more_than(most: int, parts: Iterator[object]) -> bool:
+    return any(index == most for index, _ in enumerate(parts))
 
 
 def _read(message: upb.Registration) -> Registration:

@@ -165,7 +165,7 @@ def bad_site(site: edge_link_pb2.Registration) -> None:
         (bad_kind, r"^assets\[0\]\.kind: 99 is none"),
         (bad_power, r"^assets\[0\]\.p_max_mw: "),
         (twins, r"^assets\[1\]: 'bess-1' stands here twice"),
-        (many_points, r"^assets\[0\]\.points: expected at most 64, got 1000002"),
+        (many_points, r"^assets\[0\]\.points: expected at most 64, got more"),
         (later_point, r"^assets\[0\]\.points\[0\]\.number: "),
         (other_unit, r"^assets\[0\]\.points\[0\]: point 1 is active_power_mw in MW"),
         (no_interval, r"^assets\[0\]\.sample_interval_s: "),
@@ -193,7 +193,7 @@ def test_a_standard_point_may_be_spelled_out() -> None:
 
 def test_a_million_assets_are_refused_by_their_count() -> None:
     """None of them becomes an object."""
-    with pytest.raises(WireError, match="1000000 assets, at most 10000") as caught:
+    with pytest.raises(WireError, match="of more than 10000 assets") as caught:
         decode_registration(b"\x1a\x00" * 1_000_000, LIMITS)
     assert caught.value.code is v1.RejectCode.TOO_MANY_ASSETS
 
