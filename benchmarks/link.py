@@ -10,11 +10,9 @@ each sending a message a second and waiting for the reply. Figures are ratios to
 import argparse
 import os
 import resource
-import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -53,7 +51,7 @@ async def serve_with_link(tls_files: Path | None) -> None:
 
 
 async def serve_with_grpclib(_tls_files: Path | None) -> None:
-    """grpclib as it comes, on trio-asyncio."""
+    """Grpclib as it comes, on trio-asyncio."""
     import grpclib.const
     import grpclib.server
     import trio_asyncio
@@ -85,7 +83,7 @@ async def serve_with_grpclib(_tls_files: Path | None) -> None:
 
 
 async def serve_with_grpcio() -> None:
-    """grpcio's asyncio server: gRPC's C core under Python handlers."""
+    """Grpcio's asyncio server: gRPC's C core under Python handlers."""
     import asyncio  # noqa: TID251 - the peer to compare with
 
     import grpc.aio

@@ -100,7 +100,7 @@ class StreamCarrier:
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the connection was closed") from error
 
-    def send_nowait(self, data: bytes) -> int:  # noqa: ARG002 - a stream can only send by waiting
+    def send_nowait(self, data: bytes) -> int:
         return 0
 
     async def send_some(self, data: bytes) -> int:

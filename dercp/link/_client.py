@@ -1,5 +1,6 @@
 """The calling end of a link."""
 
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -159,8 +160,8 @@ def _reason_of(error: OSError) -> str:
     cause: BaseException | None = error.__cause__
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
-    reason = cause.strerror if isinstance(cause, OSError) else error.strerror
-    return (reason or str(error)).lower()
+    number = cause.errno if isinstance(cause, OSError) else error.errno
+    return str(error) if number is None else os.strerror(number).lower()
 
 
 async def _open(line: Line, where: str, within_s: float) -> None:
@@ -173,7 +174,7 @@ async def _open(line: Line, where: str, within_s: float) -> None:
         raise LinkUnreachable(
             Status.UNAVAILABLE,
             f"{where}: it took the connection, but said nothing in HTTP/2 within "
-            f"{within_s:g} s (is that a gRPC port, and does it speak TLS or not?)",
+            f"{within_s:.2g} s (is that a gRPC port, and does it speak TLS or not?)",
         ) from error
     except trio.BrokenResourceError as error:
         raise LinkUnreachable(Status.UNAVAILABLE, f"{where}: {error}") from error

@@ -97,6 +97,20 @@ class Http2(H2Connection):
 
     MAX_CLOSED_STREAMS = 1_024  # h2 remembers 65,536, and each costs memory
 
+    _frame_bytes_max = _FRAME_BYTES_MAX
+
+    @property
+    def max_outbound_frame_size(self) -> int:
+        """The longest frame we send: what the peer takes, but no more than the default.
+
+        A peer may take 16 MiB; frames as long would fill the send buffer at one stroke.
+        """
+        return self._frame_bytes_max
+
+    @max_outbound_frame_size.setter
+    def max_outbound_frame_size(self, size: int) -> None:
+        self._frame_bytes_max = min(size, _FRAME_BYTES_MAX)
+
     def __init__(self, config: H2Configuration, limits: LinkLimits) -> None:
         super().__init__(config)
         self.incoming_buffer = Frames(server=not config.client_side)
@@ -153,8 +167,10 @@ class LinkStream(Stream):
         h2, stream_id = self._h2_connection, self._id()
         data = framed(message)
         size = len(data)
-        if not self.connection.write_ready.is_set() or size > h2.local_flow_control_window(
-            stream_id
+        if (
+            not self.connection.write_ready.is_set()
+            or size > h2.local_flow_control_window(stream_id)
+            or size > self.connection.limits.send_buffer_bytes_max
         ):
             raise trio.WouldBlock
         if headers:
@@ -225,7 +241,7 @@ class LinkConnection(Connection):
         self,
         *,
         stream_id: int | None = None,
-        wrapper: Wrapper | None = None,  # noqa: ARG002 - a call is told through its stream
+        wrapper: Wrapper | None = None,
     ) -> LinkStream:
         return LinkStream(self, self._connection, stream_id)
 

@@ -120,7 +120,7 @@ class Transport:
         """No further byte is taken."""
         return self._closing
 
-    def get_extra_info(self, name: str, default: object = None) -> object:  # noqa: ARG002 - asyncio's signature
+    def get_extra_info(self, name: str, default: object = None) -> object:
         """Nothing: grpclib asks for the socket, which is not its business here."""
         return default
 

@@ -4,6 +4,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TypeVar
 
 import h2.config
 import h2.connection
@@ -23,6 +24,8 @@ from dercp.link import (
     open_call_over,
     serve_link,
 )
+
+E = TypeVar("E", bound=h2.events.Event)
 
 PATH = "/test.Service/Talk"
 REQUEST = [
@@ -220,7 +223,8 @@ class RawPeer:
         self.events += fresh
         return fresh
 
-    def seen(self, kind: type[h2.events.Event]) -> list[h2.events.Event]:
+    def seen(self, kind: type[E]) -> list[E]:
+        """The events of one kind, so far."""
         return [event for event in self.events if isinstance(event, kind)]
 
     def fields(self) -> dict[str, str]:

@@ -20,6 +20,11 @@ from dercp.link import (
 Clock = trio.testing.MockClock
 
 
+async def idle(_call: ServerCall) -> None:
+    """Neither receive nor send."""
+    await trio.sleep_forever()
+
+
 async def test_messages_go_both_ways_and_end_in_order(autojump_clock: Clock) -> None:
     """The whole life of a call."""
     async with serving(echo) as served:
@@ -47,7 +52,7 @@ async def test_the_handler_sees_who_calls(autojump_clock: Clock) -> None:
 
     async with serving(handler) as served:
         stream = served.listener.connect()
-        metadata = {"agent-id": "a-7", "token-bin": b"\0\xff"}
+        metadata: dict[str, str | bytes] = {"agent-id": "a-7", "token-bin": b"\0\xff"}
         async with open_call_over(stream, PATH, metadata=metadata) as call:
             assert await call.receive() is None
     assert seen[0].path == PATH
@@ -95,7 +100,7 @@ async def test_a_full_window_makes_the_sender_wait(autojump_clock: Clock) -> Non
 
     async with serving(handler, limits=limits) as served, calling(served, limits=limits) as call:
         sent = 0
-        with pytest.raises(trio.WouldBlock):
+        with pytest.raises(trio.WouldBlock):  # noqa: PT012 - the block is the story
             while True:
                 call.send_nowait(bytes(10_000))
                 sent += 1
@@ -117,21 +122,24 @@ async def test_a_waiting_sender_goes_on_when_the_window_opens(autojump_clock: Cl
         await start.wait()
         await echo(call)
 
-    async with serving(handler, limits=limits) as served, calling(served, limits=limits) as call:
-        async with trio.open_nursery() as nursery:
-            for letter in b"abcdef":
-                nursery.start_soon(call.send, bytes([letter]) * 100_000)
-            await trio.testing.wait_all_tasks_blocked()
-            start.set()
-            messages = [await call.receive() for _ in range(6)]
+    async with (
+        serving(handler, limits=limits) as served,
+        calling(served, limits=limits) as call,
+        trio.open_nursery() as nursery,
+    ):
+        for letter in b"abcdef":
+            nursery.start_soon(call.send, bytes([letter]) * 100_000)
+        await trio.testing.wait_all_tasks_blocked()
+        start.set()
+        messages = [await call.receive() for _ in range(6)]
     assert sorted(message[:1] for message in messages if message) == [bytes([c]) for c in b"abcdef"]
     assert all(message and len(set(message)) == 1 for message in messages)
 
 
 async def test_a_peer_which_never_opens_its_window_ends_the_call(autojump_clock: Clock) -> None:
     """The wait is bounded, and says what happened."""
-    async with serving(lambda _call: trio.sleep_forever()) as served:
-        with pytest.raises(LinkBroken, match="took nothing for 10 s"):
+    async with serving(idle) as served:
+        with pytest.raises(LinkBroken, match="took nothing for 10 s"):  # noqa: PT012 - the block is the story
             async with calling(served) as call:
                 while True:
                     await call.send(bytes(50_000))
@@ -232,12 +240,12 @@ async def test_a_message_over_the_limit_from_the_server(autojump_clock: Clock) -
         await call.send(bytes(5_000))
         await call.receive()
 
-    async with serving(talkative) as served:
-        async with calling(served, limits=LinkLimits(message_bytes_max=100)) as call:
-            with pytest.raises(MessageTooLarge):
-                await call.receive()
-            with pytest.raises(MessageTooLarge, match="our own limit"):
-                await call.send(bytes(101))
+    small = LinkLimits(message_bytes_max=100)
+    async with serving(talkative) as served, calling(served, limits=small) as call:
+        with pytest.raises(MessageTooLarge):
+            await call.receive()
+        with pytest.raises(MessageTooLarge, match="our own limit"):
+            await call.send(bytes(101))
 
 
 async def test_two_receivers_are_one_too_many(autojump_clock: Clock) -> None:
@@ -275,7 +283,7 @@ async def test_every_await_is_a_checkpoint(autojump_clock: Clock) -> None:
 
 async def test_a_deadline_of_the_client_ends_the_call(autojump_clock: Clock) -> None:
     """grpc-timeout, which grpcio's clients send."""
-    async with serving(lambda _call: trio.sleep_forever()) as served:
+    async with serving(idle) as served:
         peer = RawPeer(served)
         peer.h2.send_headers(1, [*REQUEST, ("grpc-timeout", "200m")])
         await peer.send()
@@ -303,7 +311,7 @@ async def test_a_slow_reader_is_cut_with_bounded_memory(autojump_clock: Clock) -
 
     limits = LinkLimits(window_bytes=2**24, send_buffer_bytes_max=100_000)
     async with serving(flood, limits=limits, listener=MemoryListener(jammable)) as served:
-        with pytest.raises(LinkBroken):
+        with pytest.raises(LinkBroken):  # noqa: PT012 - the block is the story
             async with calling(served, limits=limits) as call:
                 await call.receive()
                 holes[0].is_jammed = True

@@ -44,51 +44,62 @@ async def attacked(attack: Attack, limits: LinkLimits) -> tuple[RawPeer, Served]
 
 
 async def garbage(peer: RawPeer) -> None:
+    """What is no HTTP/2 at all."""
     await peer.send(b"\xff" * 100)
 
 
 async def http1(peer: RawPeer) -> None:
+    """A browser's request, after the preface."""
     await peer.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
 
 async def giant_frame(peer: RawPeer) -> None:
+    """One byte more than announced."""
     await peer.send(frame(0, 0, 1, bytes(16_385)))
 
 
 async def bad_hpack(peer: RawPeer) -> None:
+    """Headers that cannot be decoded."""
     await peer.send(frame(1, 0x4, 1, b"\xff" * 50))
 
 
 async def headers_beyond_ascii(peer: RawPeer) -> None:
+    """Bytes no header may have."""
     peer.h2.send_headers(1, [*REQUEST, ("name", "Überlandwerk")])
     await peer.send()
 
 
 async def big_headers(peer: RawPeer) -> None:
+    """More headers than header_bytes_max."""
     peer.h2.send_headers(1, [*REQUEST, ("name", "x" * 20_000)])
     await peer.send()
 
 
 async def data_on_no_stream(peer: RawPeer) -> None:
+    """A message without a call."""
     await peer.send(frame(0, 0, 9, b"data"))
 
 
 async def window_overflow(peer: RawPeer) -> None:
+    """More credit than HTTP/2 can count."""
     await peer.send(frame(8, 0, 0, struct.pack(">I", 2**31 - 1)) * 2)
 
 
 async def more_calls_than_announced(peer: RawPeer) -> None:
+    """Three calls where two are allowed."""
     for stream_id in (1, 3, 5):
         peer.h2.remote_settings._settings.clear()  # forget what the server asked for
         await peer.send(frame(1, 0x4, stream_id, peer.h2.encoder.encode(REQUEST)))
 
 
 async def continuations(peer: RawPeer) -> None:
+    """A header block that never ends, at once."""
     peer.h2.data_to_send()
     await peer.send(frame(1, 0, 1, b"") + frame(9, 0, 1, bytes(16_000)) * 10)
 
 
 async def headers_without_end(peer: RawPeer) -> None:
+    """A header block that never ends, bit by bit."""
     await peer.send(frame(1, 0, 1, b""))
     for _ in range(10):
         await peer.send(frame(9, 0, 1, bytes(8_000)))
@@ -118,27 +129,33 @@ async def test_a_breach_ends_its_connection_only(attack: Attack, autojump_clock:
 
 
 async def pings(peer: RawPeer) -> None:
+    """Each of them wants an answer."""
     await peer.send(frame(6, 0, 0, bytes(8)) * 2_000)
 
 
 async def many_settings(peer: RawPeer) -> None:
+    """Each of them wants an acknowledgement."""
     await peer.send(frame(4, 0, 0) * 2_000)
 
 
 async def empty_data(peer: RawPeer) -> None:
+    """Frames that cost no credit."""
     peer.h2.send_headers(1, REQUEST)
     await peer.send(frame(0, 0, 1) * 2_000)
 
 
 async def priorities(peer: RawPeer) -> None:
+    """Frames that mean nothing."""
     await peer.send(frame(2, 0, 1, bytes(5)) * 2_000)
 
 
 async def unknown_frames(peer: RawPeer) -> None:
+    """Extensions nobody agreed on."""
     await peer.send(frame(0x70, 0, 0, b"what") * 2_000)
 
 
 async def rapid_reset(peer: RawPeer) -> None:
+    """Calls opened and reset in a loop (CVE-2023-44487)."""
     for stream_id in range(1, 2_000, 2):
         peer.h2.send_headers(stream_id, REQUEST)
         peer.h2.reset_stream(stream_id)
@@ -284,7 +301,7 @@ async def test_garbage_in_the_middle_of_a_call(autojump_clock: Clock) -> None:
     server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
     server.initiate_connection()
     await far.send_all(server.data_to_send())
-    with pytest.raises(LinkBroken, match="protocol error"):
+    with pytest.raises(LinkBroken, match="protocol error"):  # noqa: PT012 - the block is the story
         async with open_call_over(near, PATH) as call:
             await far.send_all(b"\xff" * 60)
             await call.receive()

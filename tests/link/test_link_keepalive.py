@@ -50,7 +50,7 @@ async def test_both_ends_notice_a_vanished_peer(
     server_tls, client_tls = TLS[kind]
     line = Line()
     async with serving(line.handler, tls=server_tls, listener=line.listener) as served:
-        with pytest.raises(LinkBroken, match="silent"):
+        with pytest.raises(LinkBroken, match="silent"):  # noqa: PT012 - the block is the story
             async with calling(served, tls=client_tls) as call:
                 await call.send(b"x")
                 assert await call.receive() == b"x"
@@ -73,18 +73,17 @@ async def test_a_vanished_peer_is_noticed_while_we_send(autojump_clock: Clock) -
     line = Line()
 
     async def talk(call: ServerCall) -> None:
-        with pytest.raises(LinkBroken):
+        with pytest.raises(LinkBroken):  # noqa: PT012 - the block is the story
             while True:
                 await call.send(b"x")
                 await trio.sleep(0.5)
         line.notice("server")
 
-    async with serving(talk, listener=line.listener) as served:
-        async with calling(served) as call:
-            await call.receive()
-            line.vanish()
-            await trio.sleep(WITHIN_S + 0.51)
-            assert "server" in line.noticed
+    async with serving(talk, listener=line.listener) as served, calling(served) as call:
+        await call.receive()
+        line.vanish()
+        await trio.sleep(WITHIN_S + 0.51)
+        assert "server" in line.noticed
 
 
 async def test_a_silent_peer_that_lives_is_kept(autojump_clock: Clock) -> None:

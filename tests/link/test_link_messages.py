@@ -11,12 +11,13 @@ WINDOW = 1_024
 
 
 def buffer_of(acked: list[int], *, message_bytes_max: int = 10_000) -> MessageBuffer:
+    """A buffer, and what it gives back to the peer."""
     return MessageBuffer(acked.append, message_bytes_max=message_bytes_max, window_bytes=WINDOW)
 
 
 def cut(data: bytes, sizes: list[int]) -> list[bytes]:
     """The data in pieces of these sizes, used again and again."""
-    pieces = []
+    pieces: list[bytes] = []
     at = 0
     while at < len(data):
         size = sizes[len(pieces) % len(sizes)]

@@ -226,7 +226,7 @@ async def test_drain_lets_handlers_end_and_says_goodbye(autojump_clock: Clock) -
 
 
 async def test_drain_cuts_what_does_not_end(autojump_clock: Clock) -> None:
-    """A deaf handler is cancelled, its client told UNAVAILABLE; a vanished peer holds nothing up."""
+    """A deaf handler is cancelled, its client told; a vanished peer holds nothing up."""
     holes: list[Hole] = []
 
     def vanishing(stream: trio.abc.Stream) -> Hole:
@@ -265,7 +265,7 @@ async def test_a_cancelled_server_tells_its_clients(autojump_clock: Clock) -> No
     async with serving(echo) as served:
         stream = served.listener.connect()
         began = trio.current_time()
-        with pytest.raises(LinkBroken):
+        with pytest.raises(LinkBroken):  # noqa: PT012 - the block is the story
             async with open_call_over(stream, PATH) as call:
                 await call.send(b"x")
                 await call.receive()

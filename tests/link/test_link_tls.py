@@ -43,6 +43,7 @@ class Files:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
+    """Files of this test's own."""
     return Files(tmp_path)
 
 
