@@ -105,7 +105,7 @@ class StoreStatistics(Record, frozen=True, kw_only=True):
     # Calls they carried; `writes / commits` is what sharing the fsync saves.
     writes: int
     largest_group: int
-    # Callers now waiting for their commit, and how many may before the next is held back.
+    # Writes whose commit is still to come, and how many may be before callers are held back.
     waiting: int
     waiting_max: int
     # Why the store refuses work; None while it is well.

@@ -60,24 +60,25 @@ async def test_all_who_are_ready_share_the_first_commit(connection: Connection) 
 async def test_a_waiting_write_is_withdrawn_when_its_caller_is_cancelled(
     connection: Connection,
 ) -> None:
-    """It had not begun, so it never does; its neighbours in the queue are written."""
+    """It had not begun, so it never does; its neighbour in the group is written."""
     writer = GroupWriter(connection)
     first = Say("first")
     first.released.clear()
-    withdrawn = trio.CancelScope()
+    impatience = trio.CancelScope()
 
-    async def write_withdrawn() -> None:
-        with withdrawn:
+    async def write_impatiently() -> None:
+        with impatience:
             await writer.write(Say("withdrawn"))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.write, first)
         await trio.to_thread.run_sync(first.begun.wait, 10)
-        nursery.start_soon(write_withdrawn)
         nursery.start_soon(writer.write, Say("neighbour"))
         await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(write_impatiently)
+        await trio.testing.wait_all_tasks_blocked()
         assert writer.waiting == 3
-        withdrawn.cancel()
+        impatience.cancel()
         await trio.testing.wait_all_tasks_blocked()
         assert writer.waiting == 2
         first.released.set()
@@ -85,32 +86,34 @@ async def test_a_waiting_write_is_withdrawn_when_its_caller_is_cancelled(
     assert writer.waiting == 0
 
 
-async def test_a_write_that_has_begun_is_finished_although_cancelled(
-    connection: Connection,
-) -> None:
-    """Whether its caller commits for the other one, or the other one for it."""
+async def test_who_commits_for_others_finishes_although_cancelled(connection: Connection) -> None:
+    """While it waits for the disk, and while it commits."""
     writer = GroupWriter(connection)
-    first = Say("first")
+    first, second = Say("first"), Say("second")
     first.released.clear()
+    impatience = [trio.CancelScope(), trio.CancelScope()]
     answers: list[str] = []
-    impatience = trio.CancelScope()
 
-    async def write_first() -> None:
-        with impatience:
-            answers.append(await writer.write(first))
+    async def write_impatiently(say: Say, scope: trio.CancelScope) -> None:
+        with scope:
+            await writer.write(say)
 
-    async def write_second() -> None:
-        answers.append(await writer.write(Say("second")))
+    async def write_patiently() -> None:
+        answers.append(await writer.write(Say("third")))
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(write_first)
-        nursery.start_soon(write_second)
+        nursery.start_soon(write_impatiently, first, impatience[0])
         await trio.to_thread.run_sync(first.begun.wait, 10)
-        impatience.cancel()
+        nursery.start_soon(write_impatiently, second, impatience[1])
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(write_patiently)
+        await trio.testing.wait_all_tasks_blocked()
+        for scope in impatience:
+            scope.cancel()
         await trio.testing.wait_all_tasks_blocked()
         first.released.set()
-    assert "second" in answers
-    assert sorted(await words(connection)) == ["first", "second"]
+    assert answers == ["third"]
+    assert await words(connection) == ["first", "second", "third"]
 
 
 async def test_a_caller_already_cancelled_writes_nothing(connection: Connection) -> None:

@@ -1,11 +1,10 @@
 """Group commit: writers who wait at the same time share one transaction and one fsync."""
 
 import copy
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import apsw
 import trio
@@ -19,7 +18,7 @@ T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
 """A caller's part of a transaction. It runs on the connection's thread and may raise."""
 
-_WAITING_MAX = 1_000
+_GROUP_MAX = 1_000
 # 4 MiB: SQLite's own default.
 _CHECKPOINT_PAGES = 1_000
 
@@ -34,27 +33,36 @@ class _Ticket(Generic[T]):
         self.outcome: Maybe[T] | None = None
 
 
+class _Group:
+    """Callers whose work shares a transaction."""
+
+    def __init__(self) -> None:
+        self.tickets: list[_Ticket[Any]] = []
+        self.begun = trio.Event()
+        self.answered = trio.Event()
+
+
 class GroupWriter:
     """Commits what tasks hand in, as few times as the disk allows.
 
-    Whoever finds the writer idle commits for all who wait; what is handed in meanwhile
-    makes the next group. A lone writer waits for nobody, and under load the groups grow
+    While one group is being committed the next one forms; the first to join a group
+    commits for all of it. A lone writer waits for nobody, and under load the groups grow
     until the disk keeps up. There is no task to start, to watch or to stop.
 
     Characteristics:
-        Bound: 1,000 callers between hand-in and answer, so no group is larger.
-        When full: the next caller waits for a place, first come first served.
-        Order: that of hand-in.
+        Bound: two groups of 1,000, one being committed and one forming.
+        When full: the next caller waits until the forming group begins.
+        Order: that of joining, within a group and from group to group.
         Refusals: work that raises is undone alone; the rest of its group is committed.
-        Cancellation: work not yet begun is withdrawn, work begun is finished.
+        Cancellation: who waits for another's commit leaves at once, and takes its work
+            along if that has not begun; who commits for others finishes first.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._places = trio.Semaphore(_WAITING_MAX)
-        self._waiting: deque[_Ticket[object]] = deque()
-        self._committing = False
-        self._answers = trio.lowlevel.ParkingLot()
+        self._forming = _Group()
+        self._disk = trio.Lock()
+        self._in_hand = 0
         self._wal_pages = 0
         self.commits = 0
         self.writes = 0
@@ -62,13 +70,13 @@ class GroupWriter:
 
     @property
     def waiting(self) -> int:
-        """Callers between hand-in and answer."""
-        return _WAITING_MAX - self._places.value
+        """Writes whose commit is still to come."""
+        return self._in_hand + len(self._forming.tickets)
 
     @property
     def waiting_max(self) -> int:
-        """How many may wait before the next is held back."""
-        return _WAITING_MAX
+        """How many those may be before the next caller is held back."""
+        return 2 * _GROUP_MAX
 
     async def start(self) -> None:
         """Take over the checkpoints; once, before the first write."""
@@ -80,42 +88,42 @@ class GroupWriter:
         Raises:
             StoreError: The transaction could not be committed.
         """
-        async with self._places:
-            ticket: _Ticket[T] = _Ticket(work)
-            self._waiting.append(ticket)  # type: ignore[arg-type]  # only its work and answer meet
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while len((group := self._forming).tickets) == _GROUP_MAX:
+            await group.begun.wait()
+        ticket = _Ticket(work)
+        group.tickets.append(ticket)
+        if len(group.tickets) == 1:
+            await self._commit(group)
+        else:
             try:
-                while ticket.outcome is None:
-                    await trio.lowlevel.checkpoint_if_cancelled()
-                    if self._committing:
-                        await self._answers.park()
-                    else:
-                        await self._commit_group()
-            finally:
-                if ticket in self._waiting:
-                    self._waiting.remove(ticket)  # type: ignore[arg-type]
-            return ticket.outcome.unwrap()
+                await group.answered.wait()
+            except trio.Cancelled:
+                if not group.begun.is_set():
+                    group.tickets.remove(ticket)
+                raise
+        assert ticket.outcome is not None  # noqa: S101  # its group was answered
+        return ticket.outcome.unwrap()
 
-    async def _commit_group(self) -> None:
-        """Commit for all who wait. Shielded: a cancelled caller must not undo the others."""
-        self._committing = True
-        try:
-            with trio.CancelScope(shield=True):
+    async def _commit(self, group: _Group) -> None:
+        """Commit for all who join. Shielded: one who is cancelled must not undo the others."""
+        with trio.CancelScope(shield=True):
+            async with self._disk:
                 # One turn of the scheduler: whoever is ready to write now shares this fsync.
                 await trio.lowlevel.checkpoint()
-                group = tuple(self._waiting)
-                self._waiting.clear()
-                answers = await self._transact([ticket.work for ticket in group])
-                for ticket, answer in zip(group, answers, strict=True):
+                self._forming = _Group()
+                group.begun.set()
+                self._in_hand = len(group.tickets)
+                answers = await self._transact([ticket.work for ticket in group.tickets])
+                for ticket, answer in zip(group.tickets, answers, strict=True):
                     ticket.outcome = answer
-                self._answers.unpark_all()
+                group.answered.set()
+                self._in_hand = 0
                 # After the answers: those who wait are not made to wait for it.
                 if self._wal_pages >= _CHECKPOINT_PAGES:
                     await self._checkpoint()
-        finally:
-            self._committing = False
-            self._answers.unpark_all()
 
-    async def _transact(self, works: Sequence[Work[object]]) -> Sequence[Maybe[object]]:
+    async def _transact(self, works: Sequence[Work[Any]]) -> Sequence[Maybe[Any]]:
         """What became of each work, now durable; or of all, when the commit failed."""
         try:
             answers = await self._connection.run(partial(_commit, works))
@@ -140,7 +148,7 @@ class GroupWriter:
         return apsw.SQLITE_OK
 
 
-def _commit(works: Sequence[Work[object]], db: apsw.Connection) -> Sequence[Maybe[object]]:
+def _commit(works: Sequence[Work[Any]], db: apsw.Connection) -> Sequence[Maybe[Any]]:
     """One transaction with a savepoint for each work.
 
     apsw's `with db:` is not used: where SQLite has ended the transaction by itself (a
@@ -157,7 +165,7 @@ def _commit(works: Sequence[Work[object]], db: apsw.Connection) -> Sequence[Mayb
     return answers
 
 
-def _attempt(work: Work[object], db: apsw.Connection) -> Maybe[object]:
+def _attempt(work: Work[Any], db: apsw.Connection) -> Maybe[Any]:
     db.execute("SAVEPOINT work")
     try:
         answer = Value(work(db))
