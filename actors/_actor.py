@@ -8,7 +8,7 @@ import trio
 
 from actors._cell import Cell, Order
 from actors._envelope import Envelope, in_hand
-from actors._errors import ActorCrashed, ActorStopped, Refusal
+from actors._errors import ActorCrashed, ActorStopped, AskExpired, Refusal
 from actors._events import EventStream, Undelivered
 from actors._mailbox import Letter, open_mailbox
 from actors._mailbox_spec import OnFull
@@ -146,6 +146,10 @@ class Context(Generic[M]):
             envelope.reply(await handler(envelope.body))
         except Refusal as refusal:
             envelope.refuse(refusal)
+        except AskExpired as expired:
+            if trio.current_time() < envelope.expires_at:
+                raise
+            envelope.refuse(expired)  # an ask on its behalf had its deadline: nobody's fault here
         finally:
             in_hand.reset(outer)
         self._cell.mailbox.handled += 1

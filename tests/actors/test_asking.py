@@ -157,6 +157,8 @@ async def test_an_ask_made_for_an_ask_shares_its_deadline(autojump_clock: MockCl
         await trio.testing.wait_all_tasks_blocked(0.001)
 
         assert gave_up_at == [3]
+        assert outer.statistics().restarts == 0  # it is no crash of the one in the middle
+        assert await outer.ask(count, within_s=1) == 1
         inner.kill("hangs")
 
 
