@@ -33,9 +33,9 @@ class Thermostat(actors.Actor[Measure | GetMode]):
     async def handle(self, message: Measure | GetMode) -> object:
         """Follow the sensor."""
         match message:
-            case Measure(temperature_c=None):
-                raise ValueError("sensor: the wire is broken")
             case Measure(temperature_c):
+                if temperature_c is None:
+                    raise ValueError("sensor: the wire is broken")
                 self.mode = "heat" if temperature_c < 20 else "idle"
                 return None
             case GetMode():
