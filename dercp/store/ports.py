@@ -7,7 +7,8 @@ Valid for every port:
   be found when the store is opened anew.
 - A cancelled write is done wholly or not at all, and its caller does not learn which;
   nobody else's write is touched.
-- Writes wait for their turn (backpressure); none is refused for want of a place.
+- Writes wait for their turn (backpressure); none is refused for want of a place. They take
+  as long as the disk takes: one that hangs holds its writers, deadline or not.
 - Every call may raise `StoreFailed`, `StoreDamaged` or `StoreClosed`, every write
   `StoreFull` and `StoreBusy` too.
 """

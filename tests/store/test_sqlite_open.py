@@ -12,6 +12,8 @@ from dercp.store import (
     StoreBusy,
     StoreClosed,
     StoreDamaged,
+    StoreError,
+    StoreFailed,
     StoreNewer,
     StoreUnusable,
     open_sqlite,
@@ -20,9 +22,9 @@ from dercp.store.sqlite import FILE_NAME
 from dercp.store.sqlite._schema import _steps
 
 
-async def refusal(directory: Path) -> str:
+async def refusal(directory: Path, kind: type[StoreError]) -> str:
     """The sentence with which the directory is refused."""
-    with pytest.raises((StoreBusy, StoreDamaged, StoreNewer, StoreUnusable)) as refused:
+    with pytest.raises(kind) as refused:
         async with open_sqlite(directory):
             pass
     return str(refused.value)
@@ -30,7 +32,7 @@ async def refusal(directory: Path) -> str:
 
 async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     """It is not created: a typing error must not start an empty headend."""
-    sentence = await refusal(tmp_path / "nowhere")
+    sentence = await refusal(tmp_path / "nowhere", StoreUnusable)
     assert sentence.startswith(f"{tmp_path}/nowhere: ")
     assert "create it, or correct the data directory" in sentence
 
@@ -38,18 +40,18 @@ async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
 async def test_a_file_is_no_directory(tmp_path: Path) -> None:
     """The mend says to name a directory."""
     (tmp_path / "data").touch()
-    assert "name a directory, not a file" in await refusal(tmp_path / "data")
+    assert "name a directory, not a file" in await refusal(tmp_path / "data", StoreUnusable)
 
 
 async def test_an_unwritable_directory_is_named() -> None:
     """No user may create files in /sys, not even root."""
-    assert "must be able to write there" in await refusal(Path("/sys"))
+    assert "must be able to write there" in await refusal(Path("/sys"), StoreUnusable)
 
 
 async def test_the_second_headend_is_told_who_was_first(tmp_path: Path) -> None:
     """One data directory has one headend; the first is not disturbed."""
     async with open_sqlite(tmp_path) as store:
-        assert f"another headend (process {os.getpid()})" in await refusal(tmp_path)
+        assert f"another headend (process {os.getpid()})" in await refusal(tmp_path, StoreBusy)
         assert await store.dispatches.open() == []
     async with open_sqlite(tmp_path):
         pass
@@ -62,14 +64,16 @@ async def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     with apsw.Connection(str(tmp_path / FILE_NAME)) as db:
         db.execute("INSERT INTO schema_version (version, name) VALUES (999, 'of_tomorrow')")
     db.close()
-    assert "written by a newer release (schema 999, this one knows" in await refusal(tmp_path)
+    assert "written by a newer release (schema 999, this one knows" in await refusal(
+        tmp_path, StoreNewer
+    )
 
 
 async def test_a_file_that_is_no_database_is_kept(tmp_path: Path) -> None:
     """It is named and not overwritten."""
     content = b"this is not SQLite\n" * 200
     (tmp_path / FILE_NAME).write_bytes(content)
-    assert "keep the file for inspection" in await refusal(tmp_path)
+    assert "keep the file for inspection" in await refusal(tmp_path, StoreDamaged)
     assert (tmp_path / FILE_NAME).read_bytes() == content
 
 
@@ -100,11 +104,33 @@ async def test_a_closed_store_says_so(tmp_path: Path) -> None:
 async def test_refusals_leave_no_thread_behind(tmp_path: Path) -> None:
     """Apsw's threads would keep the process from ending."""
     (tmp_path / FILE_NAME).mkdir()
-    assert "cannot be opened for writing (SQLITE_CANTOPEN" in await refusal(tmp_path)
+    assert "cannot be opened for writing (SQLITE_CANTOPEN" in await refusal(tmp_path, StoreUnusable)
     for thread in threading.enumerate():
         if "apsw" in thread.name:
             await trio.to_thread.run_sync(thread.join, 5)
             assert not thread.is_alive()
+
+
+async def test_a_step_that_fails_leaves_the_file_at_the_step_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps are applied whole, and an upgrade goes on where it stopped."""
+    released = _steps()
+    good, bad = "CREATE TABLE later (a TEXT) STRICT", "CREATE TABLE half (a TEXT); SELECT nonsense"
+    async with open_sqlite(tmp_path):
+        pass
+    with monkeypatch.context() as release:
+        steps = [*released, ("good", good), ("bad", bad)]
+        release.setattr("dercp.store.sqlite._schema._steps", lambda: steps)
+        assert "nonsense" in await refusal(tmp_path, StoreFailed)
+    steps = [*released, ("good", good), ("mended", "CREATE TABLE half (a TEXT) STRICT")]
+    monkeypatch.setattr("dercp.store.sqlite._schema._steps", lambda: steps)
+    async with open_sqlite(tmp_path) as store:
+        assert await store.dispatches.open() == []
+    db = apsw.Connection(str(tmp_path / FILE_NAME))
+    names = db.execute("SELECT name FROM schema_version ORDER BY version").fetchall()
+    db.close()
+    assert names == [(name,) for name, _ in steps]
 
 
 def test_migrations_are_numbered_without_gaps() -> None:

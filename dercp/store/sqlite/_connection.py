@@ -1,8 +1,8 @@
 """One SQLite connection on a thread of its own."""
 
 import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,6 +54,23 @@ class Connection:
     async def fetch(self, sql: str, bindings: Row = ()) -> list[Row]:
         """All rows of a query; its text bounds how many."""
         return await self.run(lambda db: db.execute(sql, bindings).fetchall())
+
+
+@contextmanager
+def transaction(db: apsw.Connection) -> Iterator[None]:
+    """One write transaction: committed at the end of the block, undone if that raises.
+
+    apsw's own `with db:` is for reading: where SQLite has ended a transaction by itself (a
+    full disk), it complains that there is none to roll back and hides the cause.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except Exception:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 @asynccontextmanager

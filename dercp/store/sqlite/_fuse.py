@@ -66,8 +66,8 @@ class Fuse:
                 )
             case _:
                 self._blown = StoreFailed(
-                    f"{self._path}: the disk failed ({_code(error)}: {error}); "
-                    "no more is written until the headend is restarted: check the disk first"
+                    f"{self._path}: the disk failed ({_code(error)}: {error}); nothing more is "
+                    "written or read until the headend is restarted: check the disk first"
                 )
         return self._blown
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import apsw
 
 from dercp.store.errors import StoreNewer
+from dercp.store.sqlite._connection import transaction
 
 _VERSIONS = """
 CREATE TABLE IF NOT EXISTS schema_version (
@@ -33,7 +34,7 @@ def migrate(db: apsw.Connection, path: Path) -> None:
             "install that release, or restore the backup made before the upgrade"
         )
     for version, (name, sql) in enumerate(steps[reached:], start=reached + 1):
-        with db:
+        with transaction(db):
             db.execute(sql)
             db.execute("INSERT INTO schema_version (version, name) VALUES (?, ?)", (version, name))
 

@@ -58,6 +58,8 @@ async def open_sqlite(directory: Path, *, vfs: str | None = None) -> AsyncIterat
         StoreBusy: Another headend works in the directory.
         StoreNewer: A newer release wrote the file.
         StoreDamaged: The file is no SQLite database, or a broken one.
+        StoreFull: No room to begin.
+        StoreFailed: The disk failed.
     """
     path = directory / FILE_NAME
     fuse = Fuse(path)

@@ -11,7 +11,7 @@ import trio
 from outcome import Error, Maybe, Value
 
 from dercp.store.errors import StoreError
-from dercp.store.sqlite._connection import Connection
+from dercp.store.sqlite._connection import Connection, transaction
 
 T = TypeVar("T")
 
@@ -149,20 +149,9 @@ class GroupWriter:
 
 
 def _commit(works: Sequence[Work[Any]], db: apsw.Connection) -> Sequence[Maybe[Any]]:
-    """One transaction with a savepoint for each work.
-
-    apsw's `with db:` is not used: where SQLite has ended the transaction by itself (a
-    full disk), it raises about the missing savepoint and hides the cause.
-    """
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        answers = [_attempt(work, db) for work in works]
-        db.execute("COMMIT")
-    except Exception:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-    return answers
+    """One transaction with a savepoint for each work."""
+    with transaction(db):
+        return [_attempt(work, db) for work in works]
 
 
 def _attempt(work: Work[Any], db: apsw.Connection) -> Maybe[Any]:
