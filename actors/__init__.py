@@ -29,13 +29,13 @@ from actors._events import (
 )
 from actors._mailbox import MailboxStatistics
 from actors._mailbox_spec import MailboxSpec, OnFull
-from actors._ref import ActorStatistics, Question, Ref
+from actors._ref import ActorStatistics, Question, Ref, SupervisorRef, SupervisorStatistics
 from actors._registry import Registry
 from actors._restart import Backoff, Lifetime, Restart, Strategy
 from actors._slot import Slot, SlotStatistics
 from actors._spec import ChildSpec, SupervisorSpec
 from actors._state import State
-from actors._supervisor import SupervisorRef, SupervisorStatistics, open_supervisor
+from actors._supervisor import open_supervisor
 from actors._system import System, SystemStatistics, open_system
 from actors._tree import Node
 

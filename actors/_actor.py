@@ -60,67 +60,66 @@ class Actor(Generic[M]):
 
 
 class Context(Generic[M]):
-    """What an incarnation knows of its place, and how it receives its mail."""
+    """What an incarnation knows of its place, and how it receives its mail.
 
-    __slots__ = ("_batch", "_cell", "_current")
+    Attributes:
+        cell: What the runtime keeps for this actor; not for users.
+    """
+
+    __slots__ = ("_batch", "_current", "cell")
 
     def __init__(self, cell: "ActorCell[M]") -> None:
-        self._cell = cell
+        self.cell = cell
         self._current: Letter[M] | None = None  # in the hand of `serve`
         self._batch: list[Letter[M]] = []  # given out by `receive_batch`
 
     @property
     def name(self) -> str:
         """The last part of the path."""
-        return self._cell.name
+        return self.cell.name
 
     @property
     def path(self) -> str:
         """Where this actor lives."""
-        return self._cell.path
+        return self.cell.path
 
     @property
     def ref(self) -> Ref[M]:
         """This actor, for others to write to."""
-        return self._cell.ref
+        return self.cell.ref
 
     @property
     def restarts(self) -> int:
         """How many incarnations there were before this one."""
-        return self._cell.restarts
+        return self.cell.restarts
 
     @property
     def events(self) -> EventStream:
         """The system's event stream."""
-        return self._cell.runtime.events
+        return self.cell.runtime.events
 
     @property
     def registry(self) -> Registry:
         """The system's registry."""
-        return self._cell.runtime.registry
-
-    @property
-    def runtime(self) -> "Runtime":
-        """What all actors of this system share; for the runtime itself."""
-        return self._cell.runtime
+        return self.cell.runtime.registry
 
     @property
     def random(self) -> "Random":
         """The system's seeded source of randomness."""
-        return self._cell.runtime.random
+        return self.cell.runtime.random
 
     @property
     def is_ending(self) -> bool:
         """Whether this incarnation was told to end."""
-        return self._cell.state is not State.RUNNING
+        return self.cell.state is State.ENDING
 
     async def wait_ending(self) -> None:
         """Wait until this incarnation is told to end."""
-        await self._cell.wait_state(State.ENDING)
+        await self.cell.wait_state(State.ENDING)
 
     async def serve(self, handler: Callable[[M], Awaitable[object]]) -> None:
         """Handle message after message until the incarnation shall end."""
-        mailbox = self._cell.mailbox
+        mailbox = self.cell.mailbox
         while await mailbox.wait():
             for _ in range(BATCH):
                 letter = mailbox.take()
@@ -152,7 +151,7 @@ class Context(Generic[M]):
             envelope.refuse(expired)  # an ask on its behalf had its deadline: nobody's fault here
         finally:
             in_hand.reset(outer)
-        self._cell.mailbox.handled += 1
+        self.cell.mailbox.handled += 1
 
     async def receive_batch(self, limit: int) -> list[Envelope[M]]:
         """Wait for mail and take up to `limit` messages; none when the incarnation shall end.
@@ -161,7 +160,7 @@ class Context(Generic[M]):
         is answered, even over many calls; a tell until the next call.
         """
         self.put_down_finished()
-        mailbox = self._cell.mailbox
+        mailbox = self.cell.mailbox
         batch: list[Envelope[M]] = []
         while not batch and await mailbox.wait():
             while len(batch) < limit and (letter := mailbox.take()) is not None:
@@ -169,21 +168,12 @@ class Context(Generic[M]):
                 batch.append(letter if isinstance(letter, Envelope) else Envelope(letter))
         return batch
 
-    @contextmanager
-    def owning(self, supervisor: "SupervisorCell") -> Iterator[None]:
-        """Show a supervisor below this actor in the tree while the block lasts."""
-        self._cell.owned += (supervisor,)
-        try:
-            yield
-        finally:
-            self._cell.owned = tuple(x for x in self._cell.owned if x is not supervisor)
-
     def put_down_finished(self) -> None:
         """Count as handled what `receive_batch` gave out, but for asks still to be answered."""
         still_open: list[Letter[M]] = [
             x for x in self._batch if isinstance(x, Envelope) and x.is_open
         ]
-        self._cell.mailbox.handled += len(self._batch) - len(still_open)
+        self.cell.mailbox.handled += len(self._batch) - len(still_open)
         self._batch = still_open
 
     def drop(self, why: Undelivered, answer: Exception) -> None:
@@ -193,7 +183,7 @@ class Context(Generic[M]):
             in_hand.append(self._current)
             self._current = None
         for letter in in_hand:
-            self._cell.mailbox.bury(letter, why, answer)
+            self.cell.mailbox.bury(letter, why, answer)
 
 
 class ActorCell(Cell, Generic[M]):
@@ -226,14 +216,6 @@ class ActorCell(Cell, Generic[M]):
             await actor.on_start(context)
         self.came_up()
         try:
-            await self._run(actor, context)
-        finally:
-            with trio.move_on_after(self.grace_s, shield=True):
-                await actor.on_stop()
-
-    async def _run(self, actor: Actor[M], context: Context[M]) -> None:
-        """Run the actor; whatever happens, every ask in its hand is answered."""
-        try:
             await actor.run(context)
         except Exception as error:
             crashed = ActorCrashed(f"{self.path}: crashed over this message: {error!r}")
@@ -242,24 +224,28 @@ class ActorCell(Cell, Generic[M]):
             raise
         else:
             context.put_down_finished()
-            context.drop(Undelivered.STOPPED, ActorStopped(f"{self.path}: ended without an answer"))
+            forgotten = ActorStopped(f"{self.path}: ended without an answer")
+            context.drop(Undelivered.STOPPED, forgotten)
         finally:
             cancelled = ActorStopped if self.order >= Order.STOP else ActorCrashed
             context.drop(
                 Undelivered.CANCELLED, cancelled(f"{self.path}: was cancelled over this message")
             )
+            with trio.move_on_after(self.grace_s, shield=True):
+                await actor.on_stop()
+
+    @contextmanager
+    def owning(self, supervisor: "SupervisorCell") -> Iterator[None]:
+        """Show a supervisor below this actor in the tree while the block lasts."""
+        self.owned += (supervisor,)
+        try:
+            yield
+        finally:
+            self.owned = tuple(other for other in self.owned if other is not supervisor)
 
     def node(self) -> Node:
         """This actor and the supervisors it has opened."""
-        return Node(
-            name=self.name,
-            path=self.path,
-            kind=self.kind,
-            state=self.state,
-            restarts=self.restarts,
-            mailbox=self.mailbox.statistics(),
-            children=tuple(cell.node() for cell in self.owned),
-        )
+        return self.snapshot(self.mailbox.statistics(), self.owned)
 
     def close_admission(self) -> None:
         """Take in no more mail."""

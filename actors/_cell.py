@@ -2,17 +2,20 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import trio
 
 from actors._events import Crashed, Ending, Restarted, Started, Stopped
+from actors._mailbox import MailboxStatistics
 from actors._restart import Backoff, Lifetime
 from actors._state import State
 from actors._tree import Node
 
 if TYPE_CHECKING:
+    from actors._ref import AnyRef
     from actors._runtime import Runtime
     from actors._supervisor import SupervisorCell
 
@@ -41,6 +44,7 @@ class Cell(ABC):
     """
 
     kind: str
+    ref: "AnyRef"
 
     __slots__ = (
         "_reason",
@@ -97,7 +101,7 @@ class Cell(ABC):
 
     def take_place(self) -> None:
         """Appear in the system, or raise `NameTaken`."""
-        self.runtime.registry.add(self)
+        self.runtime.registry.add(self.ref)
 
     # --- one incarnation ---
 
@@ -116,9 +120,10 @@ class Cell(ABC):
         self.starter_waits = True
         try:
             await self.wait_state(*SETTLED)
-        finally:
-            if self.state in (State.NEW, State.STARTING):
-                self.kill("its starter no longer waits")
+        except trio.Cancelled:
+            self.kill("its starter no longer waits")
+            raise
+        self.starter_waits = False
         if self.start_failure is not None:
             self.finish(Ending.CRASHED, self.start_failure)
             raise self.start_failure
@@ -147,8 +152,7 @@ class Cell(ABC):
             crash = error
         except BaseExceptionGroup as group:
             # Cancelled from outside while failing: the failure is ours, the rest passes.
-            failures, rest = group.split(Exception)
-            crash = failures
+            crash, rest = group.split(Exception)
             if rest is not None:
                 raise rest from None
         finally:
@@ -179,8 +183,8 @@ class Cell(ABC):
         if self.order is Order.KILL:
             self.finish(Ending.KILLED, crash)
         elif self.order is Order.STOP:
-            crashed = Ending.CRASHED if crash is not None else None
-            self.finish(crashed or (Ending.CUT if cut else Ending.STOPPED), crash)
+            orderly = Ending.STOPPED if crash is None else Ending.CRASHED
+            self.finish(Ending.CUT if cut and crash is None else orderly, crash)
 
     # --- orders ---
 
@@ -245,7 +249,7 @@ class Cell(ABC):
         now = trio.current_time()
         self.stopped = Stopped(self.path, now, ending, self._reason, error)
         self.clear()
-        self.runtime.registry.remove(self)
+        self.runtime.registry.remove(self.path)
         if self.parent is not None:
             self.parent.forget(self)
         self.runtime.events.emit(self.stopped)
@@ -260,6 +264,18 @@ class Cell(ABC):
     @abstractmethod
     def node(self) -> Node:
         """This part of the tree as it is now."""
+
+    def snapshot(self, mailbox: MailboxStatistics | None, children: Iterable["Cell"]) -> Node:
+        """A node of the tree."""
+        return Node(
+            name=self.name,
+            path=self.path,
+            kind=self.kind,
+            state=self.state,
+            restarts=self.restarts,
+            mailbox=mailbox,
+            children=tuple(cell.node() for cell in children),
+        )
 
     async def wait_state(self, *states: State) -> None:
         """Wait until the cell is in one of these states."""

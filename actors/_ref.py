@@ -1,7 +1,7 @@
-"""The handle through which everyone else reaches an actor."""
+"""The handles through which everyone else reaches actors and supervisors."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
 import trio
 
@@ -13,7 +13,11 @@ from actors._state import State
 
 if TYPE_CHECKING:
     from actors._actor import ActorCell
+    from actors._cell import Cell
+    from actors._spec import ChildSpec, SupervisorSpec
+    from actors._supervisor import SupervisorCell
 
+M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
 R = TypeVar("R")
 
@@ -36,23 +40,29 @@ class ActorStatistics:
     mailbox: MailboxStatistics
 
 
-class Ref(Generic[M_contra]):
-    """Reaches one actor, through all its incarnations, from anywhere in the system.
+@dataclass(frozen=True, slots=True)
+class SupervisorStatistics:
+    """How a supervisor is."""
 
-    Characteristics:
-        Valid: until the actor stops for good; then every message raises `ActorStopped`.
-        Order: messages of one sender are handled in the order sent.
-        Asks go down the tree, facts go up by tell: a circle of asks can only time out.
+    state: State
+    restarts: int
+    children: int
+
+
+class Handle:
+    """What the refs of actors and supervisors have in common.
+
+    Who calls `stop` or `wait_stopped` on itself, or on what waits for it, waits for its own
+    end: then use `stop_nowait`.
     """
 
-    __slots__ = ("_cell", "_mailbox")
+    __slots__ = ("_cell",)
 
-    def __init__(self, cell: "ActorCell[M_contra]") -> None:
+    def __init__(self, cell: "Cell") -> None:
         self._cell = cell
-        self._mailbox = cell.mailbox
 
     def __repr__(self) -> str:
-        return f"<Ref {self.path} ({self._cell.state})>"
+        return f"<{type(self).__name__} {self.path} ({self._cell.state})>"
 
     @property
     def name(self) -> str:
@@ -61,8 +71,45 @@ class Ref(Generic[M_contra]):
 
     @property
     def path(self) -> str:
-        """Where the actor lives: "headend/sites/site-1/bess-1"."""
+        """Where it lives: "headend/sites/site-1/bess-1"."""
         return self._cell.path
+
+    def stop_nowait(self) -> None:
+        """End it for good, in order and within its grace.
+
+        An actor takes in no more mail and handles what waits; a supervisor stops its
+        children, the last started first.
+        """
+        self._cell.stop_nowait()
+
+    async def stop(self) -> Stopped:
+        """As `stop_nowait`, and wait for the end."""
+        self._cell.stop_nowait()
+        return await self._cell.wait_stopped()
+
+    def kill(self, reason: str) -> None:
+        """Cancel it, and all below it, and end it for good. Mail left is undelivered."""
+        self._cell.kill(reason)
+
+    async def wait_stopped(self) -> Stopped:
+        """Wait until it has ended for good, and learn how; at once if it has."""
+        return await self._cell.wait_stopped()
+
+
+class Ref(Handle, Generic[M_contra]):
+    """Reaches one actor, through all its incarnations, from anywhere in the system.
+
+    Characteristics:
+        Valid: until the actor stops for good; then every message raises `ActorStopped`.
+        Order: messages of one sender are handled in the order sent.
+        Asks go down the tree, facts go up by tell: a circle of asks can only time out.
+    """
+
+    __slots__ = ("_mailbox",)
+
+    def __init__(self, cell: "ActorCell[M_contra]") -> None:
+        super().__init__(cell)
+        self._mailbox = cell.mailbox
 
     def tell_nowait(self, message: M_contra) -> None:
         """Put a message into the mailbox.
@@ -108,23 +155,56 @@ class Ref(Generic[M_contra]):
             return await envelope.wait_answered()
         raise AskExpired(f"{self.path}: no answer to {type(message).__name__} in {within_s} s")
 
-    def stop_nowait(self) -> None:
-        """Take in no more, handle what waits within the grace, then end for good."""
-        self._cell.stop_nowait()
-
-    async def stop(self) -> Stopped:
-        """As `stop_nowait`, and wait for the end."""
-        self._cell.stop_nowait()
-        return await self._cell.wait_stopped()
-
-    def kill(self, reason: str) -> None:
-        """Cancel the actor and end it for good, its mail undelivered. It is not restarted."""
-        self._cell.kill(reason)
-
-    async def wait_stopped(self) -> Stopped:
-        """Wait until the actor has ended for good, and learn how; at once if it has."""
-        return await self._cell.wait_stopped()
-
     def statistics(self) -> ActorStatistics:
         """How the actor is, and what its mailbox has seen."""
         return ActorStatistics(self._cell.state, self._cell.restarts, self._mailbox.statistics())
+
+
+class SupervisorRef(Handle):
+    """Reaches one supervisor, through all its incarnations.
+
+    Children started here are kept, with their mail, when the supervisor itself is restarted.
+    """
+
+    __slots__ = ()
+    _cell: "SupervisorCell"
+
+    @property
+    def children(self) -> "tuple[Ref[Any] | SupervisorRef, ...]":
+        """The children, in start order."""
+        return tuple(cell.ref for cell in self._cell.children.values())
+
+    async def start(self, spec: "ChildSpec[M]") -> Ref[M]:
+        """Start an actor and wait until it is up.
+
+        What its factory or first `on_start` raises is raised here, and the actor is gone.
+
+        Raises:
+            NameTaken: A sibling of this name is alive.
+            ActorStopped: This supervisor has stopped.
+        """
+        cell = self._cell.add_actor(spec)
+        await cell.wait_up()
+        return cell.ref
+
+    def start_nowait(self, spec: "ChildSpec[M]") -> Ref[M]:
+        """Start an actor. Mail queues until it is up; failing to come up is a crash."""
+        return self._cell.add_actor(spec).ref
+
+    async def supervise(self, spec: "SupervisorSpec") -> "SupervisorRef":
+        """Start a supervisor and wait until its children are up; raises as `start`."""
+        cell = self._cell.add_supervisor(spec)
+        await cell.wait_up()
+        return cell.ref
+
+    def supervise_nowait(self, spec: "SupervisorSpec") -> "SupervisorRef":
+        """Start a supervisor; failing to come up is a crash."""
+        return self._cell.add_supervisor(spec).ref
+
+    def statistics(self) -> SupervisorStatistics:
+        """How the supervisor is."""
+        cell = self._cell
+        return SupervisorStatistics(cell.state, cell.restarts, len(cell.children))
+
+
+AnyRef: TypeAlias = Ref[Any] | SupervisorRef

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from actors._errors import NameTaken
+from actors._ref import Ref, SupervisorRef
 
 if TYPE_CHECKING:
-    from actors._cell import Cell
-    from actors._ref import Ref
-    from actors._supervisor import SupervisorRef
+    from actors._ref import AnyRef
 
 
 class Registry:
@@ -17,40 +16,36 @@ class Registry:
     A path is taken from the start of its cell to its end, through all restarts.
     """
 
-    __slots__ = ("_cells",)
+    __slots__ = ("_refs",)
 
     def __init__(self) -> None:
-        self._cells: dict[str, Cell] = {}
+        self._refs: dict[str, AnyRef] = {}
 
-    def whereis(self, path: str) -> "Ref[Any] | None":
+    def whereis(self, path: str) -> Ref[Any] | None:
         """The actor at `path`. What it understands the caller must know: a name has no type."""
-        from actors._actor import ActorCell
+        ref = self._refs.get(path)
+        return ref if isinstance(ref, Ref) else None
 
-        cell = self._cells.get(path)
-        return cell.ref if isinstance(cell, ActorCell) else None
-
-    def supervisor(self, path: str) -> "SupervisorRef | None":
+    def supervisor(self, path: str) -> SupervisorRef | None:
         """The supervisor at `path`."""
-        from actors._supervisor import SupervisorCell
-
-        cell = self._cells.get(path)
-        return cell.ref if isinstance(cell, SupervisorCell) else None
+        ref = self._refs.get(path)
+        return ref if isinstance(ref, SupervisorRef) else None
 
     def __contains__(self, path: str) -> bool:
-        return path in self._cells
+        return path in self._refs
 
     def __iter__(self) -> Iterator[str]:
-        return iter(tuple(self._cells))
+        return iter(tuple(self._refs))
 
     def __len__(self) -> int:
-        return len(self._cells)
+        return len(self._refs)
 
-    def add(self, cell: "Cell") -> None:
+    def add(self, ref: "AnyRef") -> None:
         """Take the path of a new cell."""
-        if cell.path in self._cells:
-            raise NameTaken(f"{cell.path}: this path is taken by a living {cell.kind}")
-        self._cells[cell.path] = cell
+        if ref.path in self._refs:
+            raise NameTaken(f"{ref.path}: this path is taken; stop {self._refs[ref.path]} first")
+        self._refs[ref.path] = ref
 
-    def remove(self, cell: "Cell") -> None:
+    def remove(self, path: str) -> None:
         """Free the path of a cell that ended."""
-        del self._cells[cell.path]
+        del self._refs[path]

@@ -24,7 +24,7 @@ class ChildSpec(Generic[M]):
         mailbox: The bound and policy of its mailbox.
         lifetime: When it is restarted.
         grace_s: How long a stop lets it handle its mail before it is cancelled, and then
-            how long `on_stop` may take. 0 cancels at once.
+            how long `on_stop` may take. 0 cancels at once, and leaves `on_stop` no time to wait.
         start_within_s: How long `on_start` may take before it counts as failed.
     """
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 import trio
@@ -10,8 +9,8 @@ import trio
 from actors._actor import ActorCell, Context
 from actors._cell import SETTLED, Cell, Order
 from actors._errors import ActorStopped, RestartsExceeded
-from actors._events import Ending, Escalated, Stopped
-from actors._ref import Ref
+from actors._events import Ending, Escalated
+from actors._ref import SupervisorRef
 from actors._restart import RestartWindow, Strategy
 from actors._spec import ChildSpec, SupervisorSpec
 from actors._state import State
@@ -67,7 +66,7 @@ class SupervisorCell(Cell):
         self._window = RestartWindow(spec.restart)
         self._revivals: dict[Cell, trio.CancelScope] = {}
         self.children: dict[str, ActorCell[Any] | SupervisorCell] = {}
-        self.ref = SupervisorRef(self)
+        self.ref: SupervisorRef = SupervisorRef(self)
 
     # --- children ---
 
@@ -145,6 +144,7 @@ class SupervisorCell(Cell):
         cell.starter_waits = True
         self._spawn(cell)
         await cell.wait_state(*SETTLED)
+        cell.starter_waits = False
         if cell.start_failure is not None:
             self._give_up(cell.start_failure)
             await trio.lowlevel.checkpoint()  # is cancelled now
@@ -262,103 +262,7 @@ class SupervisorCell(Cell):
 
     def node(self) -> Node:
         """This part of the tree, for operators."""
-        return Node(
-            name=self.name,
-            path=self.path,
-            kind=self.kind,
-            state=self.state,
-            restarts=self.restarts,
-            mailbox=None,
-            children=tuple(cell.node() for cell in self.children.values()),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class SupervisorStatistics:
-    """How a supervisor is."""
-
-    state: State
-    restarts: int
-    children: int
-
-
-class SupervisorRef:
-    """Reaches one supervisor, through all its incarnations.
-
-    Children started here are kept, with their mail, when the supervisor itself is restarted.
-    """
-
-    __slots__ = ("_cell",)
-
-    def __init__(self, cell: SupervisorCell) -> None:
-        self._cell = cell
-
-    def __repr__(self) -> str:
-        return f"<SupervisorRef {self.path} ({self._cell.state})>"
-
-    @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return self._cell.name
-
-    @property
-    def path(self) -> str:
-        """Where the supervisor lives."""
-        return self._cell.path
-
-    @property
-    def children(self) -> "tuple[Ref[Any] | SupervisorRef, ...]":
-        """The children, in start order."""
-        return tuple(cell.ref for cell in self._cell.children.values())
-
-    async def start(self, spec: ChildSpec[M]) -> Ref[M]:
-        """Start an actor and wait until it is up.
-
-        What its factory or first `on_start` raises is raised here, and the actor is gone.
-
-        Raises:
-            NameTaken: A sibling of this name is alive.
-            ActorStopped: This supervisor has stopped.
-        """
-        cell = self._cell.add_actor(spec)
-        await cell.wait_up()
-        return cell.ref
-
-    def start_nowait(self, spec: ChildSpec[M]) -> Ref[M]:
-        """Start an actor. Mail queues until it is up; failing to come up is a crash."""
-        return self._cell.add_actor(spec).ref
-
-    async def supervise(self, spec: SupervisorSpec) -> "SupervisorRef":
-        """Start a supervisor and wait until its children are up; raises as `start`."""
-        cell = self._cell.add_supervisor(spec)
-        await cell.wait_up()
-        return cell.ref
-
-    def supervise_nowait(self, spec: SupervisorSpec) -> "SupervisorRef":
-        """Start a supervisor; failing to come up is a crash."""
-        return self._cell.add_supervisor(spec).ref
-
-    def stop_nowait(self) -> None:
-        """End the children, the last started first, then itself, for good."""
-        self._cell.stop_nowait()
-
-    async def stop(self) -> Stopped:
-        """As `stop_nowait`, and wait for the end."""
-        self._cell.stop_nowait()
-        return await self._cell.wait_stopped()
-
-    def kill(self, reason: str) -> None:
-        """Cancel everything below at once, for good."""
-        self._cell.kill(reason)
-
-    async def wait_stopped(self) -> Stopped:
-        """Wait until it has ended for good, and learn how; at once if it has."""
-        return await self._cell.wait_stopped()
-
-    def statistics(self) -> SupervisorStatistics:
-        """How the supervisor is."""
-        cell = self._cell
-        return SupervisorStatistics(cell.state, cell.restarts, len(cell.children))
+        return self.snapshot(None, self.children.values())
 
 
 @asynccontextmanager
@@ -372,10 +276,11 @@ async def open_supervisor(
     out of it, which crashes the actor. The children live beside their owner's mailbox, at
     `<actor's path>/<name>/...`, and are gone with the incarnation.
     """
+    owner = context.cell
     cell = SupervisorCell(
-        spec, path=f"{context.path}/{spec.name}", runtime=context.runtime, parent=None
+        spec, path=f"{owner.path}/{spec.name}", runtime=owner.runtime, parent=None
     )
-    with context.owning(cell):
+    with owner.owning(cell):
         async with hold(cell) as ref:
             yield ref
 

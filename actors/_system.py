@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from random import Random
 
 from actors._events import EventStatistics, EventStream
+from actors._ref import SupervisorRef
 from actors._registry import Registry
 from actors._restart import Restart
 from actors._runtime import Runtime
 from actors._spec import SupervisorSpec
-from actors._supervisor import SupervisorCell, SupervisorRef, hold
+from actors._supervisor import SupervisorCell, hold
 from actors._tree import Node
 
 

@@ -100,7 +100,7 @@ async def test_a_name_is_taken_once(autojump_clock: MockClock) -> None:
     """Among the living; and it has no slash."""
     async with actors.open_system("sys") as system:
         ref = await system.root.start(puppet("a"))
-        with pytest.raises(actors.NameTaken, match="sys/a: this path is taken by a living actor"):
+        with pytest.raises(actors.NameTaken, match="sys/a: this path is taken; stop <Ref sys/a"):
             system.root.start_nowait(puppet("a"))
         await ref.stop()
         await system.root.start(puppet("a"))
