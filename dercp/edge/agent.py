@@ -22,6 +22,10 @@ import trio
 from actors import (
     Backoff,
     ChildSpec,
+    Crashed,
+    DeadLetter,
+    Escalated,
+    Event,
     MailboxSpec,
     OnFull,
     Ref,
@@ -96,6 +100,7 @@ async def run_agent(
         # Cancellation is turned into an ordered stop, which needs its tasks alive.
         with trio.CancelScope(shield=True):
             async with open_system(config.agent_id, seed=seed, grace_s=STOP_WITHIN_S) as system:
+                system.events.listen(agent.note)
                 await agent.start(system)
                 task_status.started(agent)
                 await stop.wait()
@@ -154,6 +159,18 @@ class Agent:
             SupervisorSpec(name="devices", restart=_DEVICES_RESTART, grace_s=DEVICE_GRACE_S)
         )
         self._start_devices(devices, collector)
+
+    def note(self, event: Event) -> None:
+        """Log what happened to an actor, if anybody should know."""
+        match event:
+            case Crashed(path=path, error=error):
+                self._log.error("actor_crashed", path=path, exc_info=error)
+            case Escalated(path=path, error=error):
+                self._log.error("supervisor_gave_up", path=path, why=str(error))
+            case DeadLetter(path=path, why=why, count=count):
+                self._log.warning("messages_lost", path=path, why=why, count=count)
+            case _:
+                pass
 
     def stop_devices(self) -> None:
         """Stop all devices at once: one that does not answer must not hold up the others."""
@@ -264,9 +281,7 @@ def _asset_status(asset_id: str, memory: AssetMemory) -> AssetStatus:
         )
     return AssetStatus(
         asset_id=asset_id,
-        connection=memory.connection,
-        failures=memory.failures,
-        last_error=memory.last_error,
+        connection=None if memory.connection is None else memory.connection.statistics(),
         samples=memory.samples,
         missed_ticks=memory.pace.missed,
         lease=lease,

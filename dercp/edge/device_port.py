@@ -68,9 +68,11 @@ class DevicePort:
             DeviceError: It is not there.
         """
         match self._fallback:
+            case "release" if isinstance(device := self._device, SupportsRelease):
+                await self._bounded("release", WRITE_WITHIN_S, device.release)
             case "release":
-                if isinstance(self._device, SupportsRelease):
-                    await self._bounded("release", WRITE_WITHIN_S, self._device.release)
+                # No lease is ever taken for such an asset, so there is none to end.
+                pass
             case "hold":
                 pass
             case "zero":

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from dercp.edge.device import Connection
+from dercp.edge.device_connection import ConnectionStatistics
 from dercp.edge.journal import JournalStatistics
 from dercp.edge.outbox import OutboxStatistics
 
@@ -40,10 +40,8 @@ class AssetStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One asset and its device."""
 
     asset_id: str
-    connection: Connection
-    # Failed openings and losses in a row.
-    failures: int
-    last_error: str
+    # None before the first opening.
+    connection: ConnectionStatistics | None
     samples: int
     missed_ticks: int
     lease: LeaseStatus | None

@@ -87,6 +87,12 @@ class FakeDevice:
         self.power_mw = 0.0
 
 
+class FakeCaptive(FakeDevice):
+    """A device that cannot be given back to itself."""
+
+    release = None  # type: ignore[assignment]  # which is how a method is taken away
+
+
 def storage(asset_id: str, interval_s: float = 1.0) -> AssetSpec:
     """A battery of 2 MW with two points."""
     return AssetSpec(
@@ -177,6 +183,7 @@ class MemoryCall:
         self.ended = False
         self.closed = False
         self.stuck = False
+        self.beats = True
         self._arrived = trio.Event()
         self._to_edge: deque[bytes | LinkError | None] = deque()
         self._pending = trio.Event()
@@ -190,6 +197,8 @@ class MemoryCall:
             await trio.sleep(10)
             raise LinkBroken(Status.UNAVAILABLE, "the peer takes nothing")
         self.heard.append(decode_uplink(message))
+        if self.beats and self.heard[-1].heartbeat is not None:
+            self.say(heartbeat=v1.Heartbeat(time_us=virtual_clock()))
         self._arrived.set()
         self._arrived = trio.Event()
 
