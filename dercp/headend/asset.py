@@ -2,9 +2,10 @@
 
 from typing import assert_never
 
-from actors import Actor, ActorStopped, MailboxFull
+from actors import Actor, ActorStopped, Context, MailboxFull
 from dercp.headend.messages import (
     AssetMessage,
+    AssetsUnreachable,
     Attached,
     Deliver,
     DeliveryFailed,
@@ -13,45 +14,56 @@ from dercp.headend.messages import (
     SendDispatch,
 )
 from dercp.headend.twin import Twin
+from dercp.model.dispatch import Dispatch, DispatchReason
 
 
 class AssetActor(Actor[AssetMessage]):
     """Keeps one asset's link and passes its dispatches on.
 
     Its telemetry does not pass through here: the session offers each row to the twin's
-    quiet slot, so that a sample costs no wake-up.
+    quiet slot, so that a sample costs no wake-up. The twin outlives this actor.
     """
 
     def __init__(self, twin: Twin, desk: DeskRef) -> None:
         self._twin = twin
         self._desk = desk
 
+    async def on_start(self, context: Context[AssetMessage]) -> None:
+        """After a crash, have delivered anew what may have been in hand."""
+        if context.restarts:
+            await self._desk.tell(
+                AssetsUnreachable(
+                    asset_ids=(self._twin.spec.asset_id,),
+                    reason=DispatchReason.HEADEND_RESTARTED,
+                )
+            )
+
     async def handle(self, message: AssetMessage) -> None:
         """Follow the link; hand a dispatch to it, or say at once that there is none."""
         match message:
             case Attached(link=link):
                 self._twin.link = link
-            case Detached(epoch=epoch):
+            case Detached(link=link):
                 # A newer session may have taken over before the older one's end was told.
-                if self._twin.link is not None and self._twin.link.epoch <= epoch:
+                if self._twin.link == link:
                     self._twin.link = None
             case Deliver(dispatch=dispatch):
-                failure = self._pass_on(SendDispatch(dispatch=dispatch))
-                if failure:
+                failure = self._pass_on(dispatch)
+                if failure is not None:
                     await self._desk.tell(
                         DeliveryFailed(dispatch_id=dispatch.dispatch_id, reason=failure)
                     )
             case _:
                 assert_never(message)
 
-    def _pass_on(self, message: SendDispatch) -> str:
-        """Give it to the session; a word says why that failed."""
+    def _pass_on(self, dispatch: Dispatch) -> DispatchReason | None:
+        """Give it to the session; the answer says why that failed."""
         if self._twin.link is None:
-            return "offline"
+            return DispatchReason.OFFLINE
         try:
-            self._twin.link.session.tell_nowait(message)
+            self._twin.link.session.tell_nowait(SendDispatch(dispatch=dispatch))
         except MailboxFull:
-            return "session_overloaded"
+            return DispatchReason.SESSION_OVERLOADED
         except ActorStopped:
-            return "link_lost"
-        return ""
+            return DispatchReason.LINK_LOST
+        return None

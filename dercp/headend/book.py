@@ -6,13 +6,19 @@ from collections.abc import Iterator
 
 from dercp.model.dispatch import AssetTarget, Dispatch, next_deadline_us
 
+# So many outdated deadlines may wait for their time beside those in force.
+OUTDATED_MAX = 1_000
+
 
 class DispatchBook:
     """Open dispatches, and the last ended ones. Written by the desk, after the ledger was.
 
     Characteristics:
-        Bound: `ended_max` ended dispatches; the longest ended is forgotten first and then
-            read from the ledger. Open ones end by their `until`, the API bounds their inflow.
+        Bound: the desk takes no more than `dispatches_open_max` open ones. Of ended ones
+            `ended_max`; the longest ended is forgotten first and then read from the ledger.
+
+    Attributes:
+        stuck_because: Why the desk cannot write at the moment; empty when it can.
     """
 
     def __init__(self, *, ended_max: int, grace_s: float) -> None:
@@ -21,8 +27,9 @@ class DispatchBook:
         self._open: dict[str, Dispatch] = {}
         self._open_by_asset: dict[str, dict[str, None]] = {}
         self._ended: OrderedDict[str, Dispatch] = OrderedDict()
-        # (deadline, id); entries of dispatches that moved on meanwhile are passed over.
+        # (deadline, id); those that are no longer in force are passed over.
         self._deadlines: list[tuple[int, str]] = []
+        self.stuck_because = ""
 
     def clear(self) -> None:
         """Forget everything, before it is read anew from the ledger."""
@@ -30,6 +37,7 @@ class DispatchBook:
         self._open_by_asset.clear()
         self._ended.clear()
         self._deadlines.clear()
+        self.stuck_because = ""
 
     def get(self, dispatch_id: str) -> Dispatch | None:
         """A dispatch by id, unless the book has forgotten it."""
@@ -37,22 +45,32 @@ class DispatchBook:
 
     def put(self, dispatch: Dispatch) -> None:
         """Show the newest state of a dispatch."""
-        dispatch_id, target = dispatch.dispatch_id, dispatch.request.target
         if dispatch.is_final:
-            self._open.pop(dispatch_id, None)
-            if isinstance(target, AssetTarget):
-                self._open_by_asset.get(target.asset_id, {}).pop(dispatch_id, None)
-            self._ended[dispatch_id] = dispatch
-            self._ended.move_to_end(dispatch_id)
-            if len(self._ended) > self._ended_max:
-                self._ended.popitem(last=False)
-            return
+            self._put_ended(dispatch)
+        else:
+            self._put_open(dispatch)
+
+    def _put_open(self, dispatch: Dispatch) -> None:
+        dispatch_id, target = dispatch.dispatch_id, dispatch.request.target
+        deadline_us, former_us = self._deadline_us(dispatch), self._deadline_in_force(dispatch_id)
         self._open[dispatch_id] = dispatch
         if isinstance(target, AssetTarget):
             self._open_by_asset.setdefault(target.asset_id, {})[dispatch_id] = None
-        deadline_us = next_deadline_us(dispatch, self._grace_s)
-        if deadline_us is not None:
+        if deadline_us is not None and deadline_us != former_us:
             heapq.heappush(self._deadlines, (deadline_us, dispatch_id))
+            self._drop_outdated()
+
+    def _put_ended(self, dispatch: Dispatch) -> None:
+        dispatch_id, target = dispatch.dispatch_id, dispatch.request.target
+        if self._open.pop(dispatch_id, None) is not None and isinstance(target, AssetTarget):
+            of_asset = self._open_by_asset[target.asset_id]
+            del of_asset[dispatch_id]
+            if not of_asset:
+                del self._open_by_asset[target.asset_id]
+        self._ended[dispatch_id] = dispatch
+        self._ended.move_to_end(dispatch_id)
+        if len(self._ended) > self._ended_max:
+            self._ended.popitem(last=False)
 
     def open_of(self, asset_id: str) -> list[Dispatch]:
         """The open dispatches of an asset, oldest first."""
@@ -70,8 +88,7 @@ class DispatchBook:
         """When time itself next changes a dispatch."""
         while self._deadlines:
             deadline_us, dispatch_id = self._deadlines[0]
-            dispatch = self._open.get(dispatch_id)
-            if dispatch is not None and next_deadline_us(dispatch, self._grace_s) == deadline_us:
+            if self._deadline_in_force(dispatch_id) == deadline_us:
                 return deadline_us
             heapq.heappop(self._deadlines)
         return None
@@ -84,3 +101,20 @@ class DispatchBook:
         for entry in due:
             heapq.heappush(self._deadlines, entry)
         return [dispatch_id for _, dispatch_id in due]
+
+    def _deadline_us(self, dispatch: Dispatch) -> int | None:
+        return next_deadline_us(dispatch, self._grace_s)
+
+    def _deadline_in_force(self, dispatch_id: str) -> int | None:
+        dispatch = self._open.get(dispatch_id)
+        return self._deadline_us(dispatch) if dispatch is not None else None
+
+    def _drop_outdated(self) -> None:
+        """Dispatches that ended long before their deadline must not pile up."""
+        if len(self._deadlines) > 2 * len(self._open) + OUTDATED_MAX:
+            self._deadlines = [
+                (deadline_us, dispatch_id)
+                for dispatch_id, dispatch in self._open.items()
+                if (deadline_us := self._deadline_us(dispatch)) is not None
+            ]
+            heapq.heapify(self._deadlines)

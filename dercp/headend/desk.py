@@ -25,22 +25,24 @@ from dercp.headend.messages import (
     EdgeSaid,
     Submit,
 )
+from dercp.headend.round import Round
 from dercp.model.dispatch import (
     AssetTarget,
     Dispatch,
     DispatchError,
-    DispatchEvent,
     DispatchLimits,
+    DispatchReason,
     DispatchState,
     Sent,
     Tick,
+    TimelineEntry,
     Undelivered,
-    advance,
     check_request,
     submit,
 )
 from dercp.model.errors import ModelError
 from dercp.store.errors import StoreBusy, StoreFull
+from dercp.store.ports import COMMIT_ITEMS_MAX
 from dercp.store.records import IdempotencyRecord
 
 if TYPE_CHECKING:
@@ -82,27 +84,28 @@ class DeskActor(Actor[DeskMessage]):
         self._settings = settings
         self._clock = clock
         self._new_id = new_id
-        # Deliveries that found no room, to be taken back in the next round.
+        # Deliveries to be taken back in the next round.
         self._failed: list[DeliveryFailed] = []
         # When what was taken back goes out again (trio.current_time()).
         self._retry_at = math.inf
 
     async def on_start(self, context: Context[DeskMessage]) -> None:
-        """Take up what was open when the headend went down: no link has survived it."""
+        """Take up what was open when the headend, or this desk, went down."""
         self._book.clear()
         reopened = await self._ledger.open()
-        now_us, back = self._clock(), []
         for dispatch in reopened:
-            transition = advance(dispatch, Undelivered("headend_restarted"), now_us)
-            if transition.changed:
-                back.append(transition.dispatch)
-        await self._ledger.commit(back)
-        for dispatch in (*reopened, *back):
             self._book.put(dispatch)
+        self._failed = [
+            DeliveryFailed(
+                dispatch_id=dispatch.dispatch_id, reason=DispatchReason.HEADEND_RESTARTED
+            )
+            for dispatch in reopened
+            if dispatch.state is DispatchState.SENT
+        ]
         # When only the desk was restarted, the links are there still.
-        self._retry_at = trio.current_time()
+        self._retry_at = trio.current_time() + RETRY_S
         if reopened:
-            log.info("dispatches_reopened", open=len(reopened), undelivered=len(back))
+            log.info("dispatches_reopened", open=len(reopened), undelivered=len(self._failed))
 
     async def run(self, context: Context[DeskMessage]) -> None:
         """Round after round: what has come, and what time has brought."""
@@ -127,23 +130,24 @@ class DeskActor(Actor[DeskMessage]):
     async def _work(self, batch: Sequence[Envelope[DeskMessage]]) -> None:
         """One round, repeated for as long as the store has no room for it."""
         while True:
-            this = Round(self._book, self._clock())
+            this = Round(self._book, self._clock(), self._retry_at)
             await self._fetch(batch, this)
+            self._send_waiting(this)
             for envelope in batch:
                 self._decide(envelope, this)
             self._let_time_pass(this)
             try:
-                if this.staged:
-                    await self._ledger.commit(
-                        tuple(this.staged.values()), tuple(this.keys.values())
-                    )
+                for dispatches, keys in this.commits(COMMIT_ITEMS_MAX):
+                    await self._ledger.commit(dispatches, keys)
             except (StoreFull, StoreBusy) as error:
-                log.error("dispatches_not_written", error=str(error), dispatches=len(this.staged))
+                self._book.stuck_because = str(error)
+                log.error("dispatches_not_written", error=str(error))
                 for envelope, _ in this.answers:
-                    envelope.refuse(DeskBusy(RETRY_S))
+                    envelope.refuse(DeskBusy(RETRY_S, "the store takes nothing now"))
                 batch = [each for each in batch if not isinstance(each.body, Submit)]
                 await trio.sleep(RETRY_S)
             else:
+                self._book.stuck_because = ""
                 self._act(this)
                 return
 
@@ -174,20 +178,18 @@ class DeskActor(Actor[DeskMessage]):
             case Submit() as asked:
                 try:
                     this.answers.append((envelope, self._take(asked, this)))
-                except (ModelError, KeyReused, UnknownTarget) as error:
+                except (ModelError, KeyReused, UnknownTarget, DeskBusy) as error:
                     envelope.refuse(error)
             case AssetsReachable(asset_ids=asset_ids):
                 for dispatch in self._open_of(asset_ids, this):
                     self._send(dispatch, this)
             case AssetsUnreachable(asset_ids=asset_ids, reason=reason):
                 for dispatch in self._open_of(asset_ids, this):
-                    # A newer session may carry the asset already: then out again at once.
-                    self._send(this.advance(dispatch, Undelivered(reason)), this)
+                    self._take_back(dispatch, reason, this)
             case DeliveryFailed(dispatch_id=dispatch_id, reason=reason):
                 failed = this.get(dispatch_id)
                 if failed is not None:
-                    this.advance(failed, Undelivered(reason))
-                    self._retry_at = min(self._retry_at, trio.current_time() + RETRY_S)
+                    self._take_back(failed, reason, this)
             case EdgeSaid() as said:
                 self._hear(said, this)
             case _:
@@ -210,17 +212,20 @@ class DeskActor(Actor[DeskMessage]):
         if twin is None:
             raise UnknownTarget(f"no asset {target.asset_id} has been registered")
         check_request(asked.request, twin.spec, this.now_us, DispatchLimits())
+        if self._book.open_count() + this.added_count() >= self._settings.dispatches_open_max:
+            this.counts["dispatches_turned_away"] += 1
+            raise DeskBusy(RETRY_S, "too many dispatches have not ended yet")
         dispatch_id = self._new_id(this.now_us)
         dispatch = submit(dispatch_id, self._settings.tenant_id, asked.request, this.now_us)
-        this.stage(dispatch)
-        this.claim(
+        this.add(
+            dispatch,
             IdempotencyRecord(
                 tenant_id=self._settings.tenant_id,
                 key=asked.key,
                 fingerprint=asked.fingerprint,
                 dispatch_id=dispatch_id,
                 created_us=this.now_us,
-            )
+            ),
         )
         return self._send(dispatch, this)
 
@@ -234,6 +239,11 @@ class DeskActor(Actor[DeskMessage]):
             this.deliveries[sent.dispatch_id] = (twin, sent)
         return sent
 
+    def _take_back(self, dispatch: Dispatch, reason: str, this: Round) -> None:
+        """It did not get through. The asset may be back, or on a newer session, in a moment."""
+        this.advance(dispatch, Undelivered(reason))
+        this.retry_at = min(this.retry_at, trio.current_time() + RETRY_S)
+
     def _hear(self, said: EdgeSaid, this: Round) -> None:
         dispatch = this.get(said.dispatch_id)
         twin = self._twin(dispatch) if dispatch is not None else None
@@ -243,19 +253,21 @@ class DeskActor(Actor[DeskMessage]):
             or twin.agent_id != said.agent_id
             or dispatch.revision != said.revision
         ):
-            self._counts["dispatch_updates_refused"] += 1
+            this.counts["dispatch_updates_refused"] += 1
             return
         this.advance(dispatch, said.event)
+
+    def _send_waiting(self, this: Round) -> None:
+        if trio.current_time() >= self._retry_at:
+            this.retry_at = math.inf
+            for waiting in self._book.open_dispatches():
+                self._send(waiting, this)
 
     def _let_time_pass(self, this: Round) -> None:
         for dispatch_id in self._book.due(this.now_us):
             due = this.get(dispatch_id)
             if due is not None:
                 this.advance(due, Tick(self._settings.dispatch_grace_s))
-        if trio.current_time() >= self._retry_at:
-            self._retry_at = math.inf
-            for waiting in self._book.open_dispatches():
-                self._send(this.get(waiting.dispatch_id) or waiting, this)
 
     def _open_of(self, asset_ids: Sequence[str], this: Round) -> list[Dispatch]:
         return [
@@ -271,11 +283,12 @@ class DeskActor(Actor[DeskMessage]):
     # --- acting: all of it is durable
 
     def _act(self, this: Round) -> None:
-        for dispatch in this.staged.values():
-            before = self._book.get(dispatch.dispatch_id)
+        self._retry_at = this.retry_at
+        self._counts.update(this.counts)
+        for dispatch in this.written():
             self._book.put(dispatch)
-            if before is None or before.state is not dispatch.state:
-                self._note(dispatch)
+        for dispatch, entry in this.entries:
+            self._note(dispatch, entry)
         for envelope, dispatch in this.answers:
             # The newest word of this very round.
             envelope.reply(this.get(dispatch.dispatch_id))
@@ -289,53 +302,17 @@ class DeskActor(Actor[DeskMessage]):
             twin.ref.tell_nowait(Deliver(dispatch=dispatch))
         except (MailboxFull, ActorStopped):
             self._failed.append(
-                DeliveryFailed(dispatch_id=dispatch.dispatch_id, reason="asset_overloaded")
+                DeliveryFailed(
+                    dispatch_id=dispatch.dispatch_id, reason=DispatchReason.ASSET_OVERLOADED
+                )
             )
 
-    def _note(self, dispatch: Dispatch) -> None:
-        self._counts[f"dispatches_{dispatch.state}"] += 1
-        last = dispatch.timeline[-1]
+    def _note(self, dispatch: Dispatch, entry: TimelineEntry) -> None:
+        self._counts[f"dispatches_{entry.state}"] += 1
         log.info(
             "dispatch_changed",
             dispatch_id=dispatch.dispatch_id,
-            state=dispatch.state.value,
-            reason=last.reason or None,
-            source=last.source.value,
+            state=entry.state.value,
+            reason=entry.reason or None,
+            source=entry.source.value,
         )
-
-
-class Round:
-    """What one batch changes, until it is durable."""
-
-    def __init__(self, book: DispatchBook, now_us: int) -> None:
-        self._book = book
-        self.now_us = now_us
-        self.fetched: dict[str, Dispatch] = {}
-        self.known_keys: dict[str, IdempotencyRecord] = {}
-        self.staged: dict[str, Dispatch] = {}
-        self.keys: dict[str, IdempotencyRecord] = {}
-        self.answers: list[tuple[Envelope[DeskMessage], Dispatch]] = []
-        self.deliveries: dict[str, tuple[Twin, Dispatch]] = {}
-
-    def get(self, dispatch_id: str) -> Dispatch | None:
-        """The newest state of a dispatch, this round's changes included."""
-        return (
-            self.staged.get(dispatch_id)
-            or self._book.get(dispatch_id)
-            or self.fetched.get(dispatch_id)
-        )
-
-    def stage(self, dispatch: Dispatch) -> None:
-        """To be written."""
-        self.staged[dispatch.dispatch_id] = dispatch
-
-    def claim(self, record: IdempotencyRecord) -> None:
-        """To be written; a repetition later in this round finds it too."""
-        self.keys[record.key] = self.known_keys[record.key] = record
-
-    def advance(self, dispatch: Dispatch, event: DispatchEvent) -> Dispatch:
-        """The dispatch after an event; staged when the event changed it."""
-        transition = advance(dispatch, event, self.now_us)
-        if transition.changed:
-            self.stage(transition.dispatch)
-        return transition.dispatch

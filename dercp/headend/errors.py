@@ -10,8 +10,8 @@ class UnknownTarget(Exception):
 
 
 class DeskBusy(Exception):
-    """The desk's mailbox is full."""
+    """The desk cannot take a dispatch now; the same one may be handed in again."""
 
-    def __init__(self, retry_after_s: float) -> None:
-        super().__init__(f"too many dispatches wait; try again in {retry_after_s:g} s")
+    def __init__(self, retry_after_s: float, because: str = "too many dispatches wait") -> None:
+        super().__init__(f"{because}; try again in {retry_after_s:g} s")
         self.retry_after_s = retry_after_s

@@ -1,4 +1,7 @@
-"""What is counted of one session. Written by its session, read by everybody."""
+"""What is known and counted of one session, read by everybody.
+
+Written by the session itself, by the fleet that admits it and by the gate that sees it off.
+"""
 
 from collections import Counter
 
@@ -6,12 +9,18 @@ from dercp.headend.views import SessionView
 from dercp.wire.v1 import RejectCode
 
 
+def session_id(agent_id: str, epoch: int) -> str:
+    """The name of an agent's session; an epoch is never used twice."""
+    return f"{agent_id}:{epoch}"
+
+
 class SessionFacts:
     """The running record of one session, from accepted call to its end."""
 
     def __init__(self, peer: str, connected_us: int) -> None:
-        self.session_id = ""
+        # As the Hello claims it; admitted when there is an epoch.
         self.agent_id = ""
+        self.session_id = ""
         self.epoch = 0
         self.peer = peer
         # The assets it was admitted for, in the order of its registration.
@@ -37,6 +46,11 @@ class SessionFacts:
     def rejects(self) -> int:
         """Typed rejects sent so far."""
         return self.rejects_by_code.total()
+
+    def admit(self, epoch: int, asset_ids: tuple[str, ...]) -> None:
+        """The agent may speak for these assets."""
+        self.session_id, self.epoch = session_id(self.agent_id, epoch), epoch
+        self.asset_ids = asset_ids
 
     def count_reject(self, code: RejectCode) -> None:
         """One more typed reject."""

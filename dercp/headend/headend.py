@@ -13,7 +13,6 @@ import trio
 from actors import (
     ActorError,
     ActorStopped,
-    AskExpired,
     ChildSpec,
     Crashed,
     Escalated,
@@ -78,7 +77,7 @@ class DeskFront:
         message = Submit(request=request, key=key, fingerprint=fingerprint)
         try:
             return await self._desk.ask(message, within_s=self._submit_within_s)
-        except (AskExpired, MailboxFull, ActorStopped, ActorError) as error:
+        except ActorError as error:
             raise DeskBusy(RETRY_S) from error
 
     async def dispatch(self, dispatch_id: str) -> Dispatch | None:
@@ -122,9 +121,9 @@ class Headend:
             reconnect_within_s=self._settings.drain_reconnect_within_s, reason="headend_stopping"
         )
         for agent in self._roster.agents.values():
-            if agent.session is not None:
+            if agent.link is not None:
                 try:
-                    agent.session.tell_nowait(order)
+                    agent.link.session.tell_nowait(order)
                 except (MailboxFull, ActorStopped):
                     continue  # it learns of the end from its stream
         await trio.lowlevel.checkpoint()
@@ -141,7 +140,8 @@ async def open_headend(
         StoreError: The store cannot be read.
         RestartsExceeded: The headend could not go on, out of the block.
     """
-    roster, counts = Roster(), Counter[str]()
+    counts = Counter[str]()
+    roster = Roster(sessions_remembered_max=settings.sessions_remembered_max)
     book = DispatchBook(
         ended_max=settings.dispatches_remembered_max, grace_s=settings.dispatch_grace_s
     )
@@ -173,18 +173,20 @@ async def open_headend(
                     roster, store, desk=desk, settings=settings, clock=clock
                 ),
                 mailbox=MailboxSpec(capacity=settings.fleet_mailbox_max, on_full=OnFull.BLOCK),
+                # At the end every session's end is to be written down.
+                grace_s=settings.stop_within_s,
             )
         )
         sessions = await core.supervise(SupervisorSpec(name="sessions", restart=RESTART))
         gate = Gate(sessions, counts, fleet=fleet, desk=desk, settings=settings, clock=clock)
-        operations = HeadendOperations(system, roster, gate, door, book, store, counts)
+        operations = HeadendOperations(
+            system, roster, gate, door, book, store, counts, core=(desk, fleet)
+        )
         system.events.listen(operations.note)
         await core.start(
             ChildSpec[None](
                 name="listener",
-                factory=lambda: ListenerActor(
-                    door, gate, drain_within_s=settings.stop_within_s / 2
-                ),
+                factory=lambda: ListenerActor(door, gate, settings),
                 mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
                 grace_s=settings.stop_within_s,
             )

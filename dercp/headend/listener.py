@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 from actors import Actor, Context
-from dercp.link import LinkLimits, LinkServer, LinkStatistics, serve_link
+from dercp.link import LinkLimits, LinkServer, serve_link
 from dercp.wire import CONNECT_PATH
 
 if TYPE_CHECKING:
@@ -17,11 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dercp.headend.gate import Gate
+    from dercp.headend.settings import HeadendSettings
     from dercp.link import LinkEvent
 
 log = structlog.get_logger()
 
 
+# Connections the kernel keeps until they are accepted.
 BACKLOG = 1_024
 
 
@@ -29,6 +33,9 @@ class Door:
     """Where agents call, and what is known of the listener from outside.
 
     Port 0 takes a free one, which is kept through restarts.
+
+    Attributes:
+        server: The link server while the listener is up.
     """
 
     def __init__(
@@ -44,6 +51,8 @@ class Door:
         self.tls = tls
         self.limits = limits or LinkLimits()
         self.server: LinkServer | None = None
+        # Of the servers before this one.
+        self._totals: Counter[str] = Counter()
 
     async def listen(self) -> Sequence[trio.abc.Listener[trio.abc.HalfCloseableStream]]:
         """Take the port.
@@ -55,18 +64,28 @@ class Door:
         self.port = listeners[0].socket.getsockname()[1]
         return listeners
 
-    def statistics(self) -> LinkStatistics | None:
-        """The link server's counters; None before the first start."""
-        return self.server.statistics() if self.server is not None else None
+    def totals(self) -> Counter[str]:
+        """What was accepted and what befell it, by name, since the headend started."""
+        totals = Counter(self._totals)
+        if self.server is not None:
+            link = self.server.statistics()
+            totals["link_connections_accepted"] += link.connections_accepted
+            totals["link_calls_accepted"] += link.calls_accepted
+            totals.update({str(kind): count for kind, count in link.events.items()})
+        return totals
+
+    def close(self) -> None:
+        """The server is down; another may follow."""
+        self._totals, self.server = self.totals(), None
 
 
 class ListenerActor(Actor[None]):
     """Listens while it lives; told to end, it lets the calls end first."""
 
-    def __init__(self, door: Door, gate: Gate, *, drain_within_s: float) -> None:
+    def __init__(self, door: Door, gate: Gate, settings: HeadendSettings) -> None:
         self._door = door
         self._gate = gate
-        self._drain_within_s = drain_within_s
+        self._settings = settings
         self._listeners: Sequence[trio.abc.Listener[trio.abc.HalfCloseableStream]] = ()
 
     async def on_start(self, context: Context[None]) -> None:
@@ -75,22 +94,24 @@ class ListenerActor(Actor[None]):
 
     async def run(self, context: Context[None]) -> None:
         """Serve until told to end."""
-        door = self._door
-        async with trio.open_nursery() as nursery:
-            server: LinkServer = await nursery.start(
-                partial(
-                    serve_link,
-                    self._listeners,
-                    {CONNECT_PATH: self._gate.handle},
-                    tls=door.tls,
-                    limits=door.limits,
-                    on_event=_note,
+        door, settings = self._door, self._settings
+        try:
+            async with trio.open_nursery() as nursery:
+                door.server = await nursery.start(
+                    partial(
+                        serve_link,
+                        self._listeners,
+                        {CONNECT_PATH: self._gate.handle},
+                        tls=door.tls,
+                        limits=replace(door.limits, message_bytes_max=settings.message_bytes_max),
+                        on_event=_note,
+                    )
                 )
-            )
-            door.server = server
-            log.info("listening", grpc=f"{door.host}:{door.port}", tls=door.tls is not None)
-            await context.wait_ending()
-            await server.drain(self._drain_within_s)
+                log.info("listening", grpc=f"{door.host}:{door.port}", tls=door.tls is not None)
+                await context.wait_ending()
+                await door.server.drain(settings.stop_within_s / 2)
+        finally:
+            door.close()
 
 
 def _note(event: LinkEvent) -> None:

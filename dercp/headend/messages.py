@@ -51,9 +51,9 @@ class Attached(Message, frozen=True):
 
 
 class Detached(Message, frozen=True):
-    """The session of this epoch carries the asset no longer."""
+    """This session carries the asset no longer."""
 
-    epoch: int
+    link: Link
 
 
 class Deliver(Message, frozen=True):
@@ -74,13 +74,13 @@ class SessionUp(Message, frozen=True):
     link: Link
     twins: tuple[Twin, ...]
     # Assets that the agent had registered before, and does not any longer.
-    retired: tuple[str, ...]
+    retired: tuple[Twin, ...]
 
 
 class SessionDown(Message, frozen=True):
     """The session that carried these assets is over."""
 
-    epoch: int
+    link: Link
     asset_ids: tuple[str, ...]
     reason: str
 
@@ -92,11 +92,10 @@ SiteMessage = SessionUp | SessionDown
 
 
 class Admission(Message, frozen=True):
-    """The agent may speak, as session `session_id` of this epoch, for these assets."""
+    """The agent may speak for these assets, in the order of its registration."""
 
     session_id: str
     epoch: int
-    # In the order of the registration.
     twins: tuple[Twin, ...]
 
 
@@ -108,9 +107,8 @@ class AdmissionRefused(Message, frozen=True):
 
 
 class Admit(Message, Question[Admission | AdmissionRefused], frozen=True):
-    """An agent has said Hello."""
+    """An agent, named in `facts`, has said Hello."""
 
-    agent_id: str
     software_version: str
     spool_id: str
     registration_id: bytes
@@ -121,9 +119,9 @@ class Admit(Message, Question[Admission | AdmissionRefused], frozen=True):
 
 
 class SessionEnded(Message, frozen=True):
-    """An admitted session is over; `facts` say how."""
+    """A session that asked for admission is over; `facts` say whether it got it, and how."""
 
-    agent_id: str
+    session: SessionRef
     facts: SessionFacts
 
 

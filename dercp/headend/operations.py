@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from actors import Crashed, DeadLetter, Escalated, Overflowed, Restarted
+from actors import Crashed, DeadLetter, Escalated, Overflowed, Restarted, State
 from dercp.headend.views import SystemView
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable, Mapping
 
-    from actors import Event, Node, System
+    from actors import Event, Node, Ref, System
     from dercp.headend.book import DispatchBook
     from dercp.headend.facts import SessionFacts
     from dercp.headend.gate import Gate
@@ -32,6 +32,7 @@ class HeadendOperations:
         book: DispatchBook,
         store: Store,
         counts: Counter[str],
+        core: Iterable[Ref[Any]],
     ) -> None:
         self._system = system
         self._roster = roster
@@ -40,6 +41,7 @@ class HeadendOperations:
         self._book = book
         self._store = store
         self._counts = counts
+        self._core = tuple(core)
         self.draining = False
 
     def system(self) -> SystemView:
@@ -58,6 +60,11 @@ class HeadendOperations:
         failure = self._store.statistics().failure
         if failure is not None:
             return f"the store has failed: {failure}"
+        if self._book.stuck_because:
+            return f"dispatches cannot be written: {self._book.stuck_because}"
+        for part in self._core:
+            if part.statistics().state is not State.RUNNING:
+                return f"{part.name} is being restarted"
         if self._door.server is None or self._door.server.draining:
             return "the gRPC listener is not up"
         return ""
@@ -72,14 +79,7 @@ class HeadendOperations:
         _add_sessions(totals, self._gate.open_facts.values())
         store = self._store.statistics()
         totals |= {"store_commits": store.commits, "store_writes": store.writes}
-        link = self._door.statistics()
-        if link is not None:
-            totals |= {
-                "link_connections_accepted": link.connections_accepted,
-                "link_calls_accepted": link.calls_accepted,
-                **{str(kind): count for kind, count in link.events.items()},
-            }
-        return totals
+        return totals | self._door.totals()
 
     def note(self, event: Event) -> None:
         """Count what happens to actors; a listener of the system's event stream."""

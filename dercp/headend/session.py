@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, assert_never
 
 import trio
@@ -17,8 +18,9 @@ from dercp.headend.messages import (
     SessionMessage,
     Superseded,
 )
-from dercp.headend.twin import Arrival, Latest, Twin
-from dercp.link import Call, LinkError
+from dercp.headend.twin import Arrival, Latest, Twin, alone
+from dercp.link import Call, LinkError, MessageTooLarge
+from dercp.model.asset import Registration
 from dercp.model.errors import ModelError
 from dercp.model.ids import check_id
 from dercp.model.latest import order_time_us
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 
 # Whole messages taken from the call per wake-up; the rest waits in the call's window.
 MESSAGES_PER_WAKE_MAX = 64
+# A larger registration is read in a thread: 4 MB may take 2 s, which others would feel.
+REGISTRATION_BYTES_INLINE_MAX = 64 * 1024
+# How soon an agent may be back that was sent away because this headend has too much to do.
+OVERLOADED_RETRY_S = 5.0
 
 
 class SessionActor(Actor[SessionMessage]):
@@ -44,6 +50,8 @@ class SessionActor(Actor[SessionMessage]):
     Whatever the agent sends, the worst that follows is a typed, counted reject and the
     end of this session. Its rows go to the twins' quiet slots, its words about
     dispatches to the desk; both block this session alone when they are slow.
+
+    Nothing acknowledges telemetry here: there is no durable log yet that could vouch for it.
     """
 
     def __init__(
@@ -55,6 +63,7 @@ class SessionActor(Actor[SessionMessage]):
         desk: DeskRef,
         settings: HeadendSettings,
         clock: Clock,
+        bulk_decoding: trio.CapacityLimiter,
     ) -> None:
         self._call = call
         self._facts = facts
@@ -62,12 +71,13 @@ class SessionActor(Actor[SessionMessage]):
         self._desk = desk
         self._settings = settings
         self._clock = clock
+        self._bulk_decoding = bulk_decoding
         self._scope = trio.CancelScope()
-        self._agent_id = ""
         self._registration_id = b""
         self._schema: PayloadSchema | None = None
         self._twins: tuple[Twin, ...] = ()
-        self._heard_mono_s = 0.0
+        # While what was heard is being worked on, the silence is ours.
+        self._silent_since_s = math.inf
 
     async def run(self, context: Context[SessionMessage]) -> None:
         """Admit the agent, then listen, beat and serve until one of them says it is over."""
@@ -81,29 +91,24 @@ class SessionActor(Actor[SessionMessage]):
                     await context.serve(self.handle)
                     self._end("stopped")
             except* LinkError as broken:
+                self._facts.detail = self._facts.detail or str(broken.exceptions[0])
                 self._end("link_lost")
-                self._facts.detail = str(broken.exceptions[0])
 
     # --- opening
 
     async def _open(self, context: Context[SessionMessage]) -> bool:
-        hello: v1.Hello | None = None
         try:
-            with trio.fail_after(self._settings.hello_within_s):
-                first = await self._call.receive()
-            if first is None:
+            with trio.move_on_after(self._settings.hello_within_s) as waiting:
+                first = await self._receive(limit=1)
+            if waiting.cancelled_caught:
+                raise WireError(v1.RejectCode.HELLO_EXPECTED, "no Hello came in time")
+            if not first:
                 self._end("agent_closed")
                 return False
-            hello = decode_uplink(first).hello
+            hello = decode_uplink(first[0]).hello
             if hello is None:
                 raise WireError(v1.RejectCode.HELLO_EXPECTED, "the first message must be a Hello")
             admission = await self._admit(hello, context)
-        except trio.TooSlowError:
-            await self._reject_and_end(
-                v1.RejectCode.HELLO_EXPECTED if hello is None else v1.RejectCode.OVERLOADED,
-                "the opening took too long",
-            )
-            return False
         except WireError as error:
             await self._reject_and_end(error.code, error.detail)
             return False
@@ -111,25 +116,19 @@ class SessionActor(Actor[SessionMessage]):
         return True
 
     async def _admit(self, hello: v1.Hello, context: Context[SessionMessage]) -> Admission:
-        settings = self._settings
         try:
             check_id(hello.agent_id, "agent_id")
             check_id(hello.spool_id, "spool_id")
         except ModelError as error:
             raise WireError(v1.RejectCode.MALFORMED, error.detail) from None
-        registration = decode_registration(hello.registration, settings.registration)
+        registration, self._schema = await self._read_registration(hello.registration)
         self._registration_id = registration_id(hello.registration)
-        self._schema = PayloadSchema(
-            registration,
-            bytes_max=settings.message_bytes_max,
-            rows_max=settings.rows_per_frame_max,
-        )
-        self._agent_id = hello.agent_id
         self._set_clock_offset(hello.time_us)
+        # From here on the fleet is told of this session's end.
+        self._facts.agent_id = hello.agent_id
         try:
             answer = await self._fleet.ask(
                 Admit(
-                    agent_id=hello.agent_id,
                     software_version=hello.software_version[:64],
                     spool_id=hello.spool_id,
                     registration_id=self._registration_id,
@@ -138,7 +137,7 @@ class SessionActor(Actor[SessionMessage]):
                     session=context.ref,
                     facts=self._facts,
                 ),
-                within_s=settings.admit_within_s,
+                within_s=self._settings.admit_within_s,
             )
         except ActorError as error:
             raise WireError(v1.RejectCode.OVERLOADED, str(error)) from error
@@ -146,9 +145,15 @@ class SessionActor(Actor[SessionMessage]):
             raise WireError(answer.code, answer.detail)
         return answer
 
+    async def _read_registration(self, content: bytes) -> tuple[Registration, PayloadSchema]:
+        if len(content) <= REGISTRATION_BYTES_INLINE_MAX:
+            return _registration_of(content, self._settings)
+        return await trio.to_thread.run_sync(
+            _registration_of, content, self._settings, limiter=self._bulk_decoding
+        )
+
     async def _welcome(self, admission: Admission) -> None:
         self._twins = admission.twins
-        self._heard_mono_s = trio.current_time()
         await self._send(
             v1.Downlink(
                 welcome=v1.Welcome(
@@ -163,21 +168,43 @@ class SessionActor(Actor[SessionMessage]):
 
     # --- from the agent
 
-    async def _listen(self) -> None:
-        while messages := await self._call.receive_some(MESSAGES_PER_WAKE_MAX):
-            self._heard_mono_s = trio.current_time()
-            for message in messages:
-                try:
-                    await self._take(decode_uplink(message))
-                except WireError as error:
-                    await self._reject(error.code, error.detail)
-        self._end("agent_closed")
+    async def _receive(self, limit: int) -> list[bytes]:
+        """Whole messages, at least one; none at the orderly end.
 
-    async def _take(self, uplink: v1.Uplink) -> None:
+        Raises:
+            WireError: TOO_LARGE: nothing can be received after it.
+        """
+        try:
+            return await self._call.receive_some(limit)
+        except MessageTooLarge as error:
+            raise WireError(v1.RejectCode.TOO_LARGE, error.message or "") from None
+
+    async def _listen(self) -> None:
+        self._silent_since_s = trio.current_time()
+        try:
+            while messages := await self._receive(MESSAGES_PER_WAKE_MAX):
+                self._silent_since_s = math.inf
+                await self._take_all(messages, trio.current_time())
+                self._silent_since_s = trio.current_time()
+        except WireError as error:
+            await self._reject_and_end(error.code, error.detail)
+        else:
+            self._end("agent_closed")
+
+    async def _take_all(self, messages: list[bytes], heard_mono_s: float) -> None:
+        for message in messages:
+            if self._facts.reason is not None:
+                return  # it is over; a superseded session has no say any more
+            try:
+                await self._take(decode_uplink(message), heard_mono_s)
+            except WireError as error:
+                await self._reject(error.code, error.detail)
+
+    async def _take(self, uplink: v1.Uplink, heard_mono_s: float) -> None:
         if uplink.telemetry is not None:
             self._facts.frames += 1
             try:
-                self._take_batch(uplink.telemetry)
+                self._take_batch(uplink.telemetry, heard_mono_s)
             except WireError as error:
                 await self._reject(error.code, error.detail, uplink.telemetry.sequence)
         elif uplink.heartbeat is not None:
@@ -186,7 +213,7 @@ class SessionActor(Actor[SessionMessage]):
             update = uplink.dispatch_update
             await self._desk.tell(
                 EdgeSaid(
-                    agent_id=self._agent_id,
+                    agent_id=self._facts.agent_id,
                     dispatch_id=update.dispatch_id,
                     revision=update.revision,
                     event=event_from_update(update),
@@ -199,32 +226,34 @@ class SessionActor(Actor[SessionMessage]):
         else:
             raise WireError(v1.RejectCode.MALFORMED, "a second Hello in one session")
 
-    def _take_batch(self, batch: v1.TelemetryBatch) -> None:
+    def _take_batch(self, batch: v1.TelemetryBatch, heard_mono_s: float) -> None:
         """Offer each row of a frame to its asset's slot."""
         schema = self._schema
         assert schema is not None  # noqa: S101 - admitted sessions have one
         if batch.registration_id != self._registration_id:
             raise WireError(
                 v1.RejectCode.UNKNOWN_REGISTRATION,
-                f"batch {batch.sequence} names registration {batch.registration_id.hex()}, "
+                f"batch {batch.sequence} names registration {batch.registration_id[:16].hex()}, "
                 f"this session opened with {self._registration_id.hex()}",
             )
         frame = schema.decode(batch.payload)
         now_us = self._clock()
         facts, twins = self._facts, self._twins
-        arrival = Arrival(schema, now_us, self._heard_mono_s, facts.clock_offset_us)
+        arrival = Arrival(schema, now_us, heard_mono_s, facts.clock_offset_us)
         live = batch.lane is v1.Lane.LIVE
+        bulky = len(batch.payload) > self._settings.frame_bytes_held_max
         for row in frame.rows:
             facts.samples += 1
             facts.oddities += schema.oddities(row)
             order_us = order_time_us(row.source_time_us, now_us, live=live)
             if order_us is None or not twins[row.asset_index].latest.put(
-                Latest(order_us, row, arrival)
+                Latest(order_us, alone(row) if bulky else row, arrival)
             ):
                 facts.late_samples += 1
 
     def _set_clock_offset(self, agent_time_us: int) -> None:
-        self._facts.clock_offset_us = agent_time_us - self._clock()
+        if agent_time_us:  # 0 = not stated
+            self._facts.clock_offset_us = agent_time_us - self._clock()
 
     # --- to the agent
 
@@ -238,6 +267,7 @@ class SessionActor(Actor[SessionMessage]):
                     v1.RejectCode.SUPERSEDED, f"a newer session (epoch {epoch}) has begun"
                 )
             case DrainAgent(reconnect_within_s=within_s, reason=reason):
+                self._facts.end("drained")
                 drain = v1.Drain(reconnect_within_ms=round(within_s * 1000), reason=reason)
                 await self._send(v1.Downlink(drain=drain))
                 self._end("drained")
@@ -249,7 +279,7 @@ class SessionActor(Actor[SessionMessage]):
         silence_s_max = interval_s * self._settings.heartbeats_missed_max
         while True:
             await trio.sleep(interval_s)
-            if trio.current_time() - self._heard_mono_s >= silence_s_max:
+            if trio.current_time() - self._silent_since_s >= silence_s_max:
                 self._end("heartbeat_missed")
             await self._send(v1.Downlink(heartbeat=v1.Heartbeat(time_us=self._clock())))
 
@@ -260,25 +290,41 @@ class SessionActor(Actor[SessionMessage]):
         """Refuse one message; after too many, the session."""
         self._facts.count_reject(code)
         if self._facts.rejects >= self._settings.rejects_per_session_max:
-            await self._send_reject(code, "too many rejects in one session", sequence, final=True)
+            self._facts.end("too_many_rejects")
+            detail = "too many rejects in one session"
+            await self._send_reject(v1.Reject(code=code, detail=detail, final=True))
             self._end("too_many_rejects")
         else:
-            await self._send_reject(code, detail, sequence, final=False)
+            await self._send_reject(v1.Reject(code=code, detail=detail, sequence=sequence))
 
     async def _reject_and_end(self, code: v1.RejectCode, detail: str) -> None:
+        """Refuse the session. Why it ends stands, even if the agent cannot be told any more."""
+        name = (code.name or "unspecified").lower()
+        reason = name if code is v1.RejectCode.SUPERSEDED else f"rejected_{name}"
+        retry_s = OVERLOADED_RETRY_S if code is v1.RejectCode.OVERLOADED else 0.0
         self._facts.count_reject(code)
         self._facts.detail = detail
-        await self._send_reject(code, detail, 0, final=True)
-        name = v1.RejectCode(code).name or "unspecified"
-        self._end("superseded" if code is v1.RejectCode.SUPERSEDED else f"rejected_{name.lower()}")
+        self._facts.end(reason)
+        await self._send_reject(
+            v1.Reject(code=code, detail=detail, retry_after_ms=round(retry_s * 1000), final=True)
+        )
+        self._end(reason)
 
-    async def _send_reject(
-        self, code: v1.RejectCode, detail: str, sequence: int, *, final: bool
-    ) -> None:
-        reject = v1.Reject(code=code, detail=detail[:500], sequence=sequence, final=final)
+    async def _send_reject(self, reject: v1.Reject) -> None:
+        reject.detail = reject.detail[:500]
         await self._send(v1.Downlink(reject=reject))
 
     def _end(self, reason: str) -> None:
         """Say why it is over; the first word stands. Takes effect at the next checkpoint."""
         self._facts.end(reason)
         self._scope.cancel(reason=reason)
+
+
+def _registration_of(
+    content: bytes, settings: HeadendSettings
+) -> tuple[Registration, PayloadSchema]:
+    registration = decode_registration(content, settings.registration)
+    schema = PayloadSchema(
+        registration, bytes_max=settings.message_bytes_max, rows_max=settings.rows_per_frame_max
+    )
+    return registration, schema

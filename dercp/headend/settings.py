@@ -17,13 +17,15 @@ class HeadendSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval_s: float = 10.0
     # So many intervals without a message: the session ends as heartbeat_missed.
     heartbeats_missed_max: int = 3
-    # A larger message ends its call with RESOURCE_EXHAUSTED.
+    # A larger message is not taken in: the session ends with TOO_LARGE.
     message_bytes_max: int = 4 * 1024 * 1024
-    # More rows: the batch is rejected with BAD_PAYLOAD.
+    # More rows: the batch is rejected with TOO_LARGE.
     rows_per_frame_max: int = 20_000
+    # The latest row of an asset holds its whole frame; out of a larger one it is copied.
+    frame_bytes_held_max: int = 64 * 1024
     # So many typed rejects in one session end it as too_many_rejects.
     rejects_per_session_max: int = 100
-    # Registrations beyond these are rejected with BAD_REGISTRATION or TOO_MANY_ASSETS.
+    # Registrations beyond these are rejected with BAD_REGISTRATION, TOO_MANY_ASSETS or TOO_LARGE.
     registration: RegistrationLimits = RegistrationLimits()
 
     # Ended sessions remembered per agent; the oldest is forgotten first.
@@ -32,17 +34,25 @@ class HeadendSettings(msgspec.Struct, frozen=True, kw_only=True):
     flap_window_s: float = 300.0
     flaps_alarming: int = 6
 
-    # Messages waiting for one session, site or asset; senders are refused beyond.
-    session_mailbox_max: int = 256
+    # Orders waiting for one session: one for each asset of the largest registration, and
+    # some. Beyond, a dispatch goes back to submitted and is tried again.
+    session_mailbox_max: int = 16_384
+    # Messages waiting for one asset; a dispatch beyond is tried again, others wait.
     asset_mailbox_max: int = 32
-    # Admissions and ends of sessions waiting; senders wait their turn beyond.
-    fleet_mailbox_max: int = 32_768
-    # Dispatch messages waiting; a POST beyond is answered 503 with Retry-After.
+    # Sessions coming and going at one site; the fleet waits beyond.
+    site_mailbox_max: int = 256
+    # Admissions and ends of sessions waiting; sessions wait their turn beyond.
+    fleet_mailbox_max: int = 65_536
+    # Worked on at the same time, as far as they do not concern each other.
+    fleet_batch_max: int = 256
+    # Dispatch messages waiting; a POST beyond is answered 503 with Retry-After, a session waits.
     desk_mailbox_max: int = 4_096
     # Decided together and made durable by one write.
     desk_batch_max: int = 256
     # A POST not answered by then gets 503; its key makes a repetition safe.
     submit_within_s: float = 5.0
+    # Dispatches that have not ended; a POST beyond is answered 503 with Retry-After.
+    dispatches_open_max: int = 100_000
     # Ended dispatches kept in memory for quick reads; older ones come from the ledger.
     dispatches_remembered_max: int = 10_000
     # After `until` the edge has so long to say how it ended, then it is unknown.

@@ -24,60 +24,72 @@ from dercp.headend.messages import (
     SessionUp,
     SiteMessage,
 )
-from dercp.headend.roster import SiteEntry
+from dercp.headend.roster import Roster, SiteEntry
 from dercp.headend.settings import HeadendSettings
-from dercp.headend.supervision import RESTART
+from dercp.headend.supervision import ASSETS_RESTART
 from dercp.headend.twin import Link, Twin
+from dercp.model.dispatch import DispatchReason
 
 
 class SiteActor(Actor[SiteMessage]):
     """One asset actor per asset of the site, told in order when its link comes and goes."""
 
-    def __init__(self, entry: SiteEntry, *, desk: DeskRef, settings: HeadendSettings) -> None:
+    def __init__(
+        self, entry: SiteEntry, roster: Roster, *, desk: DeskRef, settings: HeadendSettings
+    ) -> None:
         self._entry = entry
+        self._roster = roster
         self._desk = desk
         self._settings = settings
 
     async def run(self, context: Context[SiteMessage]) -> None:
         """Keep the asset actors for as long as this incarnation lives."""
-        spec = SupervisorSpec(name="assets", restart=RESTART)
+        spec = SupervisorSpec(name="assets", restart=ASSETS_RESTART)
         async with open_supervisor(context, spec) as supervisor:
             self._supervisor = supervisor
             for twin in self._entry.twins.values():
+                # A crash may have come between a link and its asset.
+                twin.link = self._roster.agents[twin.agent_id].link
                 twin.ref = self._start_asset(twin)
+            if context.restarts:
+                await self._redeliver()
             await context.serve(self.handle)
 
     async def handle(self, message: SiteMessage) -> None:
         """Tell the assets first, then the desk: a dispatch finds the link it was told of."""
         match message:
             case SessionUp(link=link, twins=twins, retired=retired):
-                for asset_id in retired:
-                    await self._retire(asset_id)
+                for twin in retired:
+                    await self._retire(twin)
                 for twin in twins:
                     await self._attach(twin, link)
                 ids = tuple(twin.spec.asset_id for twin in twins)
                 await self._desk.tell(AssetsReachable(asset_ids=ids))
-            case SessionDown(epoch=epoch, asset_ids=ids, reason=reason):
+            case SessionDown(link=link, asset_ids=ids, reason=reason):
                 for asset_id in ids:
-                    await self._detach(asset_id, epoch)
+                    await self._detach(asset_id, link)
                 await self._desk.tell(AssetsUnreachable(asset_ids=ids, reason=reason))
             case _:
                 assert_never(message)
 
+    async def _redeliver(self) -> None:
+        """What was on its way through the crashed incarnation may be lost."""
+        ids = tuple(self._entry.twins)
+        reason = DispatchReason.HEADEND_RESTARTED
+        await self._desk.tell(AssetsUnreachable(asset_ids=ids, reason=reason))
+
     async def _attach(self, twin: Twin, link: Link) -> None:
         if twin.ref is None:
-            self._entry.twins[twin.spec.asset_id] = twin
             twin.ref = self._start_asset(twin)
         await twin.ref.tell(Attached(link=link))
 
-    async def _detach(self, asset_id: str, epoch: int) -> None:
+    async def _detach(self, asset_id: str, link: Link) -> None:
         twin = self._entry.twins.get(asset_id)
         if twin is not None and twin.ref is not None:
-            await twin.ref.tell(Detached(epoch=epoch))
+            await twin.ref.tell(Detached(link=link))
 
-    async def _retire(self, asset_id: str) -> None:
-        twin = self._entry.twins.pop(asset_id, None)
-        if twin is not None and twin.ref is not None:
+    async def _retire(self, twin: Twin) -> None:
+        if twin.ref is not None:
             await twin.ref.stop()
 
     def _start_asset(self, twin: Twin) -> AssetRef:

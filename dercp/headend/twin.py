@@ -42,7 +42,24 @@ class Link(NamedTuple):
 
 def newer(candidate: Latest, current: Latest) -> bool:
     """Whether a row becomes current (dercp.model.latest.supersedes)."""
-    return candidate.order_us >= current.order_us
+    return (
+        candidate.order_us >= current.order_us
+        # Nothing is ordered later than the present, so our clock has been set back.
+        or current.order_us > candidate.arrival.ingest_time_us
+    )
+
+
+def alone(row: Row) -> Row:
+    """A copy of the row that does not hold the frame it came in."""
+    content, points = row.content, len(row.content.values)
+    copy = type(content)(
+        asset_index=content.asset_index,
+        time_offset_us=content.time_offset_us,
+        values=content.values,
+        # No more are ever read (PayloadSchema.readings).
+        qualities=content.qualities[:points],
+    )
+    return Row(row.asset_index, row.source_time_us, copy)
 
 
 class Twin:
@@ -52,7 +69,8 @@ class Twin:
         spec: What the asset is; written by the fleet when it is registered.
         agent_id: The agent that registered it; written by the fleet.
         latest: The newest row; offered by the session that carries the asset.
-        link: The session that carries it now; written by the asset's actor.
+        link: The session that carries it now; written by the asset's actor, and by its
+            site before that actor starts.
         ref: The asset's actor; written by the site that started it.
     """
 
