@@ -71,7 +71,8 @@ class Journal:
             return False
         if entry is None and len(self._entries) >= ENTRIES_MAX and not self._forget():
             return False
-        self._entries[dispatch_id] = _Entry(revision, asset_id)
+        unsent = deque() if entry is None else entry.unsent
+        self._entries[dispatch_id] = _Entry(revision, asset_id, unsent=unsent)
         return True
 
     def asset_of(self, dispatch_id: str) -> str | None:
