@@ -101,6 +101,7 @@ class Ref(Handle, Generic[M_contra]):
 
     Characteristics:
         Valid: until the actor stops for good; then every message raises `ActorStopped`.
+        Messages: any value but None; frozen, since two actors hold them.
         Order: messages of one sender are handled in the order sent.
         Asks go down the tree, facts go up by tell: a circle of asks can only time out.
     """
@@ -144,16 +145,18 @@ class Ref(Handle, Generic[M_contra]):
             ActorStopped: The actor stopped before it answered, or was gone.
             MailboxFull, MessageDropped: As the mailbox's policy has it.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()
         expires_at = bounded(trio.current_time() + within_s)
         envelope: Envelope[Any] = Envelope(message, expires_at)
-        with trio.move_on_at(expires_at):
-            if self._mailbox.must_wait:
+        if self._mailbox.must_wait:
+            with trio.move_on_at(expires_at) as waiting:
                 await self._mailbox.put(envelope)
-            else:
-                await trio.lowlevel.checkpoint_if_cancelled()
-                self._mailbox.put_nowait(envelope)
-            return await envelope.wait_answered()
-        raise AskExpired(f"{self.path}: no answer to {type(message).__name__} in {within_s} s")
+            if waiting.cancelled_caught:
+                raise AskExpired(f"{self.path}: no room for {type(message).__name__} in time")
+        else:
+            self._mailbox.put_nowait(envelope)
+        self._cell.runtime.deadlines.watch(envelope, self._cell.path)
+        return await envelope.wait_answered()
 
     def statistics(self) -> ActorStatistics:
         """How the actor is, and what its mailbox has seen."""

@@ -86,7 +86,7 @@ async def open_system(
     runtime = Runtime(seed)
     cell = SupervisorCell(spec, path=name, runtime=runtime, parent=None)
     try:
-        async with hold(cell, runtime.reports.run):
+        async with hold(cell, runtime.reports.run, runtime.deadlines.run):
             yield System(cell, runtime)
     finally:
         runtime.reports.flush()

@@ -3,8 +3,9 @@
     python benchmarks/actor_runtime.py [--short]
 
 Peers: Trio's memory channel (what one would use without actors), pykka (actors on threads)
-and frequenz-channels (the domain neighbour, on asyncio). Each figure is the best of a few
-rounds, because noise on a shared machine only ever adds.
+and frequenz-channels (the domain neighbour, on asyncio). Times are CPU time of the process,
+which a busy neighbour disturbs less, and each is the best of a few rounds, taken in turns,
+because noise only ever adds.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import time
 import tracemalloc
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import pykka
 import trio
@@ -50,11 +52,11 @@ async def wake_actor(count: int) -> float:
     """Seconds a message, when each wakes its actor."""
     async with actors.open_system("bench") as system:
         ref = await system.root.start(sink("sink"))
-        begin = time.perf_counter()
+        begin = time.process_time()
         for i in range(count):
             await ref.tell(i)
         await ref.ask("done", within_s=60)
-        return (time.perf_counter() - begin) / count
+        return (time.process_time() - begin) / count
 
 
 async def wake_channel(count: int) -> float:
@@ -68,13 +70,13 @@ async def wake_channel(count: int) -> float:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve)
-        begin = time.perf_counter()
+        begin = time.process_time()
         for i in range(count):
             await send.send(i)
         send.close()
         while worker.seen < count:
             await trio.lowlevel.checkpoint()
-        return (time.perf_counter() - begin) / count
+        return (time.process_time() - begin) / count
 
 
 # --- bursts ---
@@ -84,13 +86,13 @@ async def burst_actor(count: int, size: int) -> float:
     """Seconds a message, when `size` of them come at once."""
     async with actors.open_system("bench") as system:
         ref = await system.root.start(sink("sink"))
-        begin = time.perf_counter()
+        begin = time.process_time()
         for _ in range(count // size):
             for i in range(size):
                 ref.tell_nowait(i)
             await trio.lowlevel.checkpoint()
         await ref.ask("done", within_s=60)
-        return (time.perf_counter() - begin) / count
+        return (time.process_time() - begin) / count
 
 
 async def burst_channel(count: int, size: int) -> float:
@@ -104,14 +106,14 @@ async def burst_channel(count: int, size: int) -> float:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve)
-        begin = time.perf_counter()
+        begin = time.process_time()
         for round_ in range(count // size):
             for i in range(size):
                 send.send_nowait(i)
             while worker.seen < (round_ + 1) * size:
                 await trio.lowlevel.checkpoint()
         send.close()
-        return (time.perf_counter() - begin) / count
+        return (time.process_time() - begin) / count
 
 
 async def burst_frequenz(count: int, size: int) -> float:
@@ -125,14 +127,14 @@ async def burst_frequenz(count: int, size: int) -> float:
             await worker.handle(message)
 
     task = asyncio.create_task(serve())
-    begin = time.perf_counter()
+    begin = time.process_time()
     for _ in range(count // size):
         for i in range(size):
             await sender.send(i)
         await asyncio.sleep(0)
     while worker.seen < count // size * size:  # noqa: ASYNC110 - an event would cost time
         await asyncio.sleep(0)
-    elapsed_s = time.perf_counter() - begin
+    elapsed_s = time.process_time() - begin
     task.cancel()
     return elapsed_s / count
 
@@ -144,10 +146,10 @@ async def ask_actor(count: int) -> float:
     """Seconds an ask."""
     async with actors.open_system("bench") as system:
         ref = await system.root.start(sink("sink"))
-        begin = time.perf_counter()
+        begin = time.process_time()
         for i in range(count):
             await ref.ask(i, within_s=5)
-        return (time.perf_counter() - begin) / count
+        return (time.process_time() - begin) / count
 
 
 async def ask_channel(count: int) -> float:
@@ -162,7 +164,7 @@ async def ask_channel(count: int) -> float:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve)
-        begin = time.perf_counter()
+        begin = time.process_time()
         for i in range(count):
             answer: list[object] = []
             answered = trio.Event()
@@ -170,7 +172,7 @@ async def ask_channel(count: int) -> float:
                 await send.send((i, answer, answered))
                 await answered.wait()
         send.close()
-        return (time.perf_counter() - begin) / count
+        return (time.process_time() - begin) / count
 
 
 class PykkaSink(pykka.ThreadingActor):
@@ -184,12 +186,24 @@ class PykkaSink(pykka.ThreadingActor):
 def ask_pykka(count: int) -> float:
     """Seconds an ask of a pykka actor."""
     ref = PykkaSink.start()
-    begin = time.perf_counter()
+    begin = time.process_time()
     for i in range(count):
         ref.ask(i, timeout=5)
-    elapsed_s = time.perf_counter() - begin
+    elapsed_s = time.process_time() - begin
     ref.stop()
     return elapsed_s / count
+
+
+# --- slots ---
+
+
+def put_slot(count: int) -> float:
+    """Seconds an item put into a quiet slot."""
+    slot = actors.Slot[int](lambda item, held: item >= held)
+    begin = time.process_time()
+    for i in range(count):
+        slot.put(i)
+    return (time.process_time() - begin) / count
 
 
 # --- many ---
@@ -210,10 +224,10 @@ async def crowd(actors_count: int, messages: int) -> Crowd:
     gc.collect()
     async with actors.open_system("bench") as system:
         supervisor = await system.root.supervise(CHILDREN)
-        begin = time.perf_counter()
+        begin = time.process_time()
         refs = [supervisor.start_nowait(sink(f"sink-{i}")) for i in range(actors_count)]
         await refs[-1].ask("up?", within_s=60)
-        started = time.perf_counter()
+        started = time.process_time()
         for i in range(messages // actors_count):
             for ref in refs:
                 ref.tell_nowait(i)
@@ -221,9 +235,9 @@ async def crowd(actors_count: int, messages: int) -> Crowd:
                 await trio.lowlevel.checkpoint()
         for ref in refs:
             await ref.ask("done?", within_s=60)
-        told = time.perf_counter()
+        told = time.process_time()
         await supervisor.stop()
-        stopped = time.perf_counter()
+        stopped = time.process_time()
     return Crowd(started - begin, told - started, stopped - told, await footprint(actors_count))
 
 
@@ -245,19 +259,26 @@ async def footprint(actors_count: int) -> float:
 # --- the report ---
 
 
-def best(rounds: int, measure: Callable[[], float]) -> float:
-    """The best round, in microseconds."""
-    return min(measure() for _ in range(rounds)) * 1e6
+Measurement: TypeAlias = Callable[[], float]
 
 
-def on_trio(fn: Callable[..., Awaitable[float]], *args: int) -> Callable[[], float]:
+def best(rounds: int, measurements: dict[str, Measurement]) -> dict[str, float]:
+    """The best round of each, in microseconds, taken in turns."""
+    taken = [[measure() for measure in measurements.values()] for _ in range(rounds)]
+    return {
+        name: min(times) * 1e6
+        for name, times in zip(measurements, zip(*taken, strict=True), strict=True)
+    }
+
+
+def on_trio(fn: Callable[..., Awaitable[float]], *args: int) -> "Measurement":
     """Run a measurement on Trio."""
     return lambda: trio.run(fn, *args)
 
 
 def on_asyncio(
     fn: Callable[[int, int], Coroutine[None, None, float]], count: int, size: int
-) -> Callable[[], float]:
+) -> "Measurement":
     """Run a measurement on asyncio."""
     return lambda: asyncio.run(fn(count, size))
 
@@ -270,36 +291,37 @@ def main() -> None:
     scale, rounds = (10, 3) if short else (1, 5)
     count = 200_000 // scale
 
-    def compare(title: str, goal: str, ours_us: float, peers: dict[str, float]) -> None:
-        print(f"\n{title} (goal: {goal})\n  actors             {ours_us:7.2f} us")
-        for peer, peer_us in peers.items():
-            print(f"  {peer:18} {peer_us:7.2f} us   actors take {ours_us / peer_us:5.2f}x of it")
+    def compare(title: str, goal: str, ours: Measurement, **peers: Measurement) -> None:
+        times_us = best(rounds, {"actors": ours, **peers})
+        print(f"\n{title} (goal: {goal})")
+        for name, time_us in times_us.items():
+            ratio = times_us["actors"] / time_us
+            beside = "" if name == "actors" else f"   actors take {ratio:5.2f}x of it"
+            print(f"  {name:18} {time_us:7.2f} us{beside}")
 
     compare(
         "one message per wake",
         "at most 1.10x of a Trio memory channel",
-        best(rounds, on_trio(wake_actor, count)),
-        {"Trio channel": best(rounds, on_trio(wake_channel, count))},
+        on_trio(wake_actor, count),
+        trio_channel=on_trio(wake_channel, count),
     )
     for size in (8, 256):
         compare(
             f"bursts of {size}, per message",
             "at most 1.5 us",
-            best(rounds, on_trio(burst_actor, 5 * count, size)),
-            {
-                "Trio channel": best(rounds, on_trio(burst_channel, count, size)),
-                "frequenz-channels": best(rounds, on_asyncio(burst_frequenz, count, size)),
-            },
+            on_trio(burst_actor, count, size),
+            trio_channel=on_trio(burst_channel, count, size),
+            frequenz_channels=on_asyncio(burst_frequenz, count, size),
         )
     compare(
         "ask",
         "at most 0.20x of pykka",
-        best(rounds, on_trio(ask_actor, count // 2)),
-        {
-            "channel and event": best(rounds, on_trio(ask_channel, count // 2)),
-            "pykka": best(rounds, lambda: ask_pykka(count // 10)),
-        },
+        on_trio(ask_actor, count // 2),
+        channel_and_event=on_trio(ask_channel, count // 2),
+        pykka=lambda: ask_pykka(count // 10),
     )
+    slot = best(rounds, {"put": lambda: put_slot(count)})
+    print(f"\nquiet slot, per item\n  actors             {slot['put']:7.2f} us")
     many, messages = 10_000 // scale, 1_000_000 // scale
     result = trio.run(crowd, many, messages)
     print(

@@ -103,7 +103,7 @@ async def test_an_ask_expires_and_is_skipped(autojump_clock: MockClock) -> None:
         ref = await system.root.start(puppet(diary=diary))
         ref.tell_nowait(pause(10))
 
-        with pytest.raises(actors.AskExpired, match=r"sys/puppet: no answer .* in 2 s"):
+        with pytest.raises(actors.AskExpired, match=r"sys/puppet: no answer to function in time"):
             await ref.ask(note("too late"), within_s=2)
         assert trio.current_time() == 2
         await ref.ask(count, within_s=60)

@@ -32,7 +32,7 @@ taken in 1000, in one count each: 1000
     "pipeline": """\
 in force: 12.5 MW
 refused: bess-1: 99.0 MW is beyond its 20 MW
-expired: site/gateway: no answer to SetPower in 0.1 s
+expired: site/gateway: no answer to SetPower in time
 """,
 }
 
