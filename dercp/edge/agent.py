@@ -215,8 +215,8 @@ class Agent:
         return ChildSpec(
             name="collector",
             factory=lambda: Collector(self._outbox, content_id, assets, self._frame_limits),
-            # A device that finds it full waits, and misses a tick, which is counted.
-            mailbox=MailboxSpec(capacity=max(64, 2 * assets), on_full=OnFull.BLOCK),
+            # A device that finds it full has missed its tick, and counts it.
+            mailbox=MailboxSpec(capacity=max(64, 2 * assets), on_full=OnFull.REJECT),
         )
 
     def _start_devices(self, devices: SupervisorRef, collector: Ref[RowDraft]) -> None:

@@ -32,6 +32,7 @@ from dercp.edge.toml_reader import (
     nearest,
     read_document,
 )
+from dercp.link.tls import TlsFileError, client_tls
 from dercp.model.asset import (
     AssetSpec,
     PointSpec,
@@ -160,13 +161,19 @@ class _Loader:
         return Headend(host, int(found["port"]), tls)
 
     def _tls(self, table: TlsTable) -> TlsFiles:
-        if (table.cert_file is None) != (table.key_file is None):
-            self._fault("headend.tls", "cert_file and key_file go together")
-        return TlsFiles(
+        files = TlsFiles(
             self._readable(table.ca_file, "headend.tls.ca_file"),
             self._readable(table.cert_file, "headend.tls.cert_file"),
             self._readable(table.key_file, "headend.tls.key_file"),
         )
+        if (files.cert_file is None) != (files.key_file is None):
+            self._fault("headend.tls", "cert_file and key_file go together")
+        elif not any(fault.path.startswith("headend.tls.") for fault in self.faults):
+            try:
+                client_tls(files.ca_file, files.cert_file, files.key_file)
+            except TlsFileError as error:
+                self._fault("headend.tls", str(error))
+        return files
 
     @overload
     def _readable(self, name: str, path: str) -> Path: ...

@@ -1,5 +1,6 @@
 """One call to the headend, from the Hello to its end. What to do is decided in `session`."""
 
+import math
 from collections.abc import Callable
 from typing import Final, Protocol, assert_never
 
@@ -13,10 +14,10 @@ from dercp.edge.collector import FrameLimits
 from dercp.edge.desk import Desk
 from dercp.edge.headend_time import HeadendTime
 from dercp.edge.journal import Journal
-from dercp.edge.outbox import Batch, Outbox, Sequences
+from dercp.edge.outbox import Batch, Outbox, Parcel, Sequences
 from dercp.edge.session import Live, Over, Session
 from dercp.edge.uplink_messages import heartbeat, parcel_message, report_message
-from dercp.link import LinkError, MessageTooLarge
+from dercp.link import LinkError
 from dercp.model.time import Clock
 from dercp.wire import WireError, v1
 from dercp.wire.envelope import decode_downlink, encode_uplink
@@ -70,6 +71,7 @@ class Conversation:
         self._line = line
         self._topics = topics
         self._log = log
+        self._message_bytes_max = math.inf
         self._beat_due = False
         self._leaving = False
         self._moved = Bell()
@@ -122,21 +124,24 @@ class Conversation:
             await self._line.send(encode_uplink(report_message(report)))
             topics.journal.sent(report)
         elif (parcel := topics.outbox.next_unsent()) is not None:
-            try:
-                content = encode_uplink(parcel_message(parcel, topics.outbox.spool_id))
-                await self._line.send(content)
-            except MessageTooLarge as error:
-                assert isinstance(parcel, Batch)  # noqa: S101 - a gap is a few bytes
-                self._log.error("batch_too_large", sequence=parcel.sequence, why=str(error))
-                topics.outbox.refused(parcel, "too_large")
-            else:
-                topics.outbox.sent(parcel)
+            await self._send_parcel(parcel)
         elif self._leaving:
             await self._line.end()
             return False
         else:
             return False
         return True
+
+    async def _send_parcel(self, parcel: Parcel) -> None:
+        outbox = self._topics.outbox
+        content = encode_uplink(parcel_message(parcel, outbox.spool_id))
+        if isinstance(parcel, Batch) and len(content) > self._message_bytes_max:
+            # It was framed for a headend that took more. Sent, it would end every session.
+            self._log.error("batch_too_large", sequence=parcel.sequence, bytes=len(content))
+            outbox.refused(parcel, "too_large")
+            return
+        await self._line.send(content)
+        outbox.sent(parcel)
 
     async def _watch_time(self) -> None:
         while True:
@@ -185,6 +190,7 @@ class Conversation:
         topics = self._topics
         self._log.info("session_live", session_id=welcome.session_id, epoch=welcome.epoch)
         topics.headend_time.begin(welcome.server_time_us)
+        self._message_bytes_max = welcome.message_bytes_max or math.inf
         topics.frame_limits.learn(welcome.message_bytes_max)
         topics.outbox.rewind()
         topics.journal.repeat_recent()

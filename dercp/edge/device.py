@@ -6,7 +6,7 @@ import msgspec
 import structlog
 import trio
 
-from actors import Actor, Context, Envelope, Ref
+from actors import Actor, Context, Envelope, MailboxFull, Ref
 from adapters import DeviceError, Readings
 from dercp.edge.config import AssetConfig
 from dercp.edge.device_connection import DeviceConnection
@@ -153,9 +153,14 @@ class DeviceActor(Actor[DeviceMessage]):
                 connection.answered()
             except DeviceError as error:
                 connection.give_up(error)
-        self._memory.pace = self._memory.pace.polled(trio.current_time())
-        await self._reporting.collector.tell(row or self._lost_row())
-        self._memory.samples += 1
+        memory = self._memory
+        memory.pace = memory.pace.polled(trio.current_time())
+        try:
+            # Not waited for: a disk that hangs behind the collector must not keep leases waiting.
+            self._reporting.collector.tell_nowait(row or self._lost_row())
+            memory.samples += 1
+        except MailboxFull:
+            memory.pace = memory.pace.lost()
 
     def _row(self, readings: Readings) -> RowDraft:
         """The row of a poll. Points that are not registered are passed over.

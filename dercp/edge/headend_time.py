@@ -38,8 +38,9 @@ class HeadendTime:
         self.observe(time_us)
 
     def observe(self, time_us: int) -> None:
-        """A message that left the headend at this time has arrived."""
-        self._offsets_us.append(time_us - _monotonic_us())
+        """A message that left the headend at this time has arrived; 0 states no time."""
+        if time_us > 0:
+            self._offsets_us.append(time_us - _monotonic_us())
 
     def now_us(self) -> int:
         """The present."""

@@ -3,6 +3,7 @@
 import math
 
 import msgspec
+from msgspec.structs import replace
 
 __all__ = ["Pace"]
 
@@ -31,3 +32,7 @@ class Pace(msgspec.Struct, frozen=True):
             ahead += 1
         tick = max(ahead, self.tick + 1)
         return Pace(self.origin_s, self.interval_s, tick, self.missed + tick - self.tick - 1)
+
+    def lost(self) -> "Pace":
+        """The last poll came to nothing: count it as missed."""
+        return replace(self, missed=self.missed + 1)

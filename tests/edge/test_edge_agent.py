@@ -240,6 +240,26 @@ async def test_the_headends_limit_is_kept(autojump_clock: MockClock, headend: Pa
     assert all(len(batch.payload) <= 200 for batch in batches[7:])
 
 
+async def test_frames_made_for_a_larger_limit_are_declared(
+    headend: PaperHeadend, autojump_clock: MockClock
+) -> None:
+    """Sent, they would end every session."""
+    headend.unreachable = True
+    headend.answer = lambda call: call.say_bytes(
+        encode_downlink(welcome(virtual_clock(), message_bytes_max=400))
+    )
+    async with running(headend, *[asset_config(f"bess-{i}", FakeDevice()) for i in range(20)]):
+        await trio.sleep(10)
+        headend.unreachable = False
+        call = await headend.call()
+        await call.wait_heard("gap_report")
+        await trio.sleep(5)
+    gaps = [up.gap_report for up in call.heard if up.gap_report is not None]
+    assert {gap.reason for gap in gaps} == {"too_large"}
+    assert sum(gap.samples for gap in gaps) >= 200
+    assert len(call.batches()) > 20
+
+
 # ---------------------------------------------------------------- dispatches
 
 

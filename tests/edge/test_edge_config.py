@@ -281,6 +281,14 @@ def test_a_missing_certificate_is_named(site: Path) -> None:
     )
 
 
+def test_a_certificate_that_is_none_is_told_before_the_agent_runs(site: Path) -> None:
+    """By the check, not by the first night."""
+    site.with_name("ca.pem").write_text("no certificate")
+    changed = document()
+    changed["headend"] = {"address": "example.com:4443", "tls": {"ca_file": "ca.pem"}}
+    assert sentence(site, changed).startswith("headend.tls: ")
+
+
 def test_every_fault_is_told_in_one_pass(site: Path) -> None:
     """Whoever mends a file does it once."""
     changed = document()

@@ -286,7 +286,9 @@ async def test_produced_is_sent_plus_declared_plus_waiting(script: list[int | st
 
 async def test_before_the_first_welcome_the_edges_own_clock_stands() -> None:
     """There is no other."""
-    assert HeadendTime(lambda: 42).now_us() == 42
+    time = HeadendTime(lambda: 42)
+    time.begin(0)
+    assert time.now_us() == 42
 
 
 async def test_the_headends_time_goes_on_by_the_monotonic_clock(mock_clock: MockClock) -> None:
@@ -300,10 +302,10 @@ async def test_the_headends_time_goes_on_by_the_monotonic_clock(mock_clock: Mock
 async def test_the_fastest_of_the_last_messages_counts(mock_clock: MockClock) -> None:
     """A message held up turns nothing back; a clock set back is followed in the end."""
     time = HeadendTime(lambda: 42)
-    time.begin(0)
+    time.begin(1)
     mock_clock.jump(10)
     time.observe(4_000_000)
-    assert time.now_us() == 10_000_000
+    assert time.now_us() == 10_000_001
     time.observe(11_000_000)
     assert time.now_us() == 11_000_000
     for _ in range(8):
