@@ -267,18 +267,105 @@ async def test_sending_after_the_end_is_refused(autojump_clock: Clock) -> None:
             await call.send(b"more")
 
 
-async def test_every_await_is_a_checkpoint(autojump_clock: Clock) -> None:
-    """Also where there is nothing to wait for."""
+async def test_every_await_is_a_cancellation_point(autojump_clock: Clock) -> None:
+    """Also where there is nothing to wait for; a cancelled send sends nothing."""
     async with serving(echo) as served, calling(served) as call:
+        with trio.CancelScope() as cancelled:
+            cancelled.cancel()
+            await call.send(b"never sent")
+        assert cancelled.cancelled_caught
         for _ in range(3):
-            with trio.testing.assert_checkpoints():
-                await call.send(b"x")
+            await call.send(b"x")
         await trio.testing.wait_all_tasks_blocked()
         for _ in range(3):
             with trio.testing.assert_checkpoints():
-                await call.receive()
+                assert await call.receive() == b"x"
         with trio.testing.assert_checkpoints():
             await call.end()
+
+
+async def test_a_sender_lets_the_others_run(autojump_clock: Clock) -> None:
+    """Not at every message, but before long."""
+    async with serving(idle) as served, calling(served) as call, trio.open_nursery() as nursery:
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                await trio.lowlevel.checkpoint()
+                turns += 1
+
+        nursery.start_soon(count_turns)
+        for _ in range(160):
+            await call.send(b"x")
+        assert 5 <= turns <= 20
+        nursery.cancel_scope.cancel()
+
+
+async def test_messages_can_be_taken_by_the_reading_task(autojump_clock: Clock) -> None:
+    """In order, answered on the spot, to the orderly end; nothing before it is left behind."""
+    ended: list[str] = []
+
+    async def handler(call: ServerCall) -> None:
+        def answer(messages: list[bytes]) -> None:
+            for message in messages:
+                call.send_nowait(message)
+
+        await call.receive_into(answer)
+        ended.append("in order")
+
+    async with serving(handler) as served, calling(served) as call:
+        for number in range(200):
+            await call.send(bytes([number]))
+            if number % 7 == 0:
+                await trio.testing.wait_all_tasks_blocked()
+        await call.send(bytes(100_000))
+        await call.end()
+        assert [await call.receive() for _ in range(200)] == [bytes([n]) for n in range(200)]
+        assert await call.receive() == bytes(100_000)
+        assert await call.receive() is None
+    assert ended == ["in order"]
+
+
+async def test_what_a_taker_raises_ends_its_call_only(autojump_clock: Clock) -> None:
+    """The reader reads on for the others."""
+    taken: list[bytes] = []
+
+    async def handler(call: ServerCall) -> None:
+        def take(messages: list[bytes]) -> None:
+            taken.extend(messages)
+            raise LinkError(Status.RESOURCE_EXHAUSTED, "no more than one")
+
+        await call.receive_into(take)
+
+    async with (
+        serving({PATH: handler, "/echo": echo}) as served,
+        calling(served) as call,
+        calling(served, "/echo") as other,
+    ):
+        await call.send(b"one")
+        with pytest.raises(LinkRefused, match="no more than one"):
+            await call.receive()
+        await other.send(b"x")
+        assert await other.receive() == b"x"
+    assert taken == [b"one"]
+
+
+async def test_a_loss_ends_the_taking(autojump_clock: Clock) -> None:
+    """As it ends a receive."""
+    raised: list[LinkBroken] = []
+
+    async def handler(call: ServerCall) -> None:
+        with pytest.raises(LinkBroken) as caught:
+            await call.receive_into(lambda _messages: None)
+        raised.append(caught.value)
+
+    async with serving(handler) as served:
+        async with calling(served) as call:
+            await call.send(b"x")
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.testing.wait_all_tasks_blocked()
+    assert len(raised) == 1
 
 
 async def test_a_deadline_of_the_client_ends_the_call(autojump_clock: Clock) -> None:

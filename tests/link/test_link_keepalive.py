@@ -86,6 +86,19 @@ async def test_a_vanished_peer_is_noticed_while_we_send(autojump_clock: Clock) -
         assert "server" in line.noticed
 
 
+async def test_a_line_that_is_closing_is_left_alone(autojump_clock: Clock) -> None:
+    """Its peer has been silent long enough for a PING, but HTTP/2 is over."""
+    line = Line()
+    async with serving(echo, listener=line.listener) as served:
+        with pytest.raises(LinkBroken):  # noqa: PT012 - the block is the story
+            async with calling(served) as call:
+                await trio.sleep(LIMITS.keepalive_s - 1.5)
+                line.vanish()
+                await served.server.drain(0.1)
+                await call.receive()
+        assert served.server.statistics().connections == 0
+
+
 async def test_a_silent_peer_that_lives_is_kept(autojump_clock: Clock) -> None:
     """Hours without a message are no reason to cut."""
     async with serving(echo) as served, calling(served) as call:
