@@ -26,10 +26,19 @@ from dercp.store.records import (
 
 
 class MemoryDisk:
-    """What survives a restart. `full` makes every write fail as a full disk does."""
+    """What survives a restart.
+
+    Attributes:
+        full: Every write fails as on a full disk.
+        write_takes_s: How long a write takes, on Trio's clock.
+        commits: Writes so far.
+        ids: Names given out by tests that want them predictable.
+    """
 
     def __init__(self) -> None:
         self.full = False
+        self.write_takes_s = 0.0
+        self.ids = 0
         self.commits = 0
         self.sites: dict[tuple[str, str], SiteRecord] = {}
         self.agents: dict[tuple[str, str], AgentRecord] = {}
@@ -80,6 +89,8 @@ class MemoryStore:
 
     async def _writing(self) -> None:
         await self._reading()
+        if self._disk.write_takes_s:
+            await trio.sleep(self._disk.write_takes_s)
         if self._disk.full:
             raise StoreFull("no space left in memory")
         self._disk.commits += 1
