@@ -1,20 +1,21 @@
 """One edge agent: its tree of actors and its life.
 
     <agent id>
-    ├── collector
     ├── devices
     │   └── <asset id> ...
+    ├── collector
     └── uplink
 
 One for one: what they share (outbox, journal, leases) is no actor's, so that a crash of
-one takes nothing from the others. They stop in the order devices, collector, uplink: the
-last rows and reports still reach the headend.
+one takes nothing from the others. They stop in this order: the last rows and reports still
+reach the headend.
 """
 
 import secrets
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 import trio
@@ -101,10 +102,7 @@ async def run_agent(
         with trio.CancelScope(shield=True):
             async with open_system(config.agent_id, seed=seed, grace_s=STOP_WITHIN_S) as system:
                 system.events.listen(agent.note)
-                await agent.start(system)
-                task_status.started(agent)
-                await stop.wait()
-                agent.stop_devices()
+                await agent.run(system, stop, lambda: task_status.started(agent))
         nursery.cancel_scope.cancel("the agent has stopped")
 
 
@@ -144,21 +142,22 @@ class Agent:
         self._memories: dict[str, AssetMemory] = {}
         self._devices: dict[str, Ref[DeviceMessage]] = {}
 
-    async def start(self, system: System) -> None:
-        """Grow the tree; the last started stops first."""
-        await system.root.start(
-            ChildSpec(
-                name="uplink",
-                factory=lambda: Uplink(self._dial, self._topics(), self._history, self._log),
-                # Nobody writes to it: it waits for its call.
-                mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
-            )
-        )
+    async def run(self, system: System, stop: trio.Event, started: Callable[[], None]) -> None:
+        """Grow the tree, let it live, and take it down so that the last word is still sent."""
         collector = await system.root.start(self._collector_spec())
         devices = await system.root.supervise(
             SupervisorSpec(name="devices", restart=_DEVICES_RESTART, grace_s=DEVICE_GRACE_S)
         )
         self._start_devices(devices, collector)
+        # Last, so that the first dispatch finds its device; and stopped last, by `system`.
+        await system.root.start(self._uplink_spec())
+        started()
+        await stop.wait()
+        # All at once: a device that does not answer must not hold up the others.
+        for device in self._devices.values():
+            device.stop_nowait()
+        await devices.stop()
+        await collector.stop()
 
     def note(self, event: Event) -> None:
         """Log what happened to an actor, if anybody should know."""
@@ -172,11 +171,6 @@ class Agent:
             case _:
                 pass
 
-    def stop_devices(self) -> None:
-        """Stop all devices at once: one that does not answer must not hold up the others."""
-        for device in self._devices.values():
-            device.stop_nowait()
-
     def status(self) -> AgentStatus:
         """How the agent is now."""
         return AgentStatus(
@@ -188,8 +182,17 @@ class Agent:
             assets=tuple(_asset_status(*item) for item in self._memories.items()),
         )
 
-    def _topics(self) -> Topics:
-        return Topics(
+    def _hello(self) -> v1.Hello:
+        return v1.Hello(
+            agent_id=self._config.agent_id,
+            software_version=_software_version(),
+            spool_id=self._outbox.spool_id,
+            registration=self._registration,
+            time_us=self._clock(),
+        )
+
+    def _uplink_spec(self) -> ChildSpec[NoReturn]:
+        topics = Topics(
             hello=self._hello,
             bell=self._bell,
             outbox=self._outbox,
@@ -199,14 +202,11 @@ class Agent:
             headend_time=self._headend_time,
             frame_limits=self._frame_limits,
         )
-
-    def _hello(self) -> v1.Hello:
-        return v1.Hello(
-            agent_id=self._config.agent_id,
-            software_version=_software_version(),
-            spool_id=self._outbox.spool_id,
-            registration=self._registration,
-            time_us=self._clock(),
+        return ChildSpec(
+            name="uplink",
+            factory=lambda: Uplink(self._dial, topics, self._history, self._log),
+            # Nobody writes to it: it listens to its call.
+            mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
         )
 
     def _collector_spec(self) -> ChildSpec[RowDraft]:

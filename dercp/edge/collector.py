@@ -39,7 +39,7 @@ class Collector(Actor[RowDraft]):
     Characteristics:
         Flushes: when all assets have reported, when a frame is full, and at the latest
             `LINGER_S` after the first row.
-        Loses: nothing. Rows of a round in hand survive neither a crash nor the process.
+        Survives a crash: what is in the outbox; not the rows of the frame being gathered.
     """
 
     def __init__(

@@ -26,6 +26,7 @@ __all__ = ["Conversation", "Line", "Topics"]
 
 # Sequence ranges of one acknowledgement that are looked at; the decoder bounds its bytes.
 RANGES_MAX: Final = 1000
+PART_WITHIN_S: Final = 2.0
 
 
 class Line(Protocol):
@@ -74,6 +75,7 @@ class Conversation:
         self._message_bytes_max = math.inf
         self._beat_due = False
         self._leaving = False
+        self._parting = False
         self._moved = Bell()
         self._over = trio.Event()
 
@@ -85,6 +87,9 @@ class Conversation:
             nursery.start_soon(self._watch_time)
             await self._over.wait()
             nursery.cancel_scope.cancel("the session is over")
+        if self._parting:
+            with trio.move_on_after(PART_WITHIN_S):
+                await self._part()
         return self.session
 
     def leave(self) -> None:
@@ -104,6 +109,15 @@ class Conversation:
             self._feed(talk.LinkLost(str(error)))
         else:
             self._feed(talk.LinkLost("the call was ended"))
+
+    async def _part(self) -> None:
+        """End our half, and wait for the other end to have read it."""
+        try:
+            await self._line.end()
+            while await self._line.receive() is not None:
+                pass
+        except LinkError as error:
+            self._log.info("parted_roughly", why=str(error))
 
     async def _speak(self) -> None:
         try:
@@ -169,6 +183,8 @@ class Conversation:
             case talk.Beat():
                 self._beat_due = True
                 topics.bell.ring()
+            case talk.Part():
+                self._parting = True
             case talk.Observe(time_us):
                 topics.headend_time.observe(time_us)
             case talk.Execute(dispatch):

@@ -116,9 +116,9 @@ class DeviceActor(Actor[DeviceMessage]):
             if keeper.next_deadline_s <= now_s:
                 await keeper.tick(port)
             if port is not None and keeper.owes_fallback:
-                connection.give_up(DeviceError("the asset did not go to its fallback"))
+                connection.give_up(port, DeviceError("the asset did not go to its fallback"))
             elif memory.pace.next_s <= now_s:
-                await self._poll(connection)
+                await self._poll(port, connection)
             if connection.port is not port:
                 continue
             batch: list[Envelope[DeviceMessage]] = []
@@ -144,15 +144,15 @@ class DeviceActor(Actor[DeviceMessage]):
             case _:
                 assert_never(message)
 
-    async def _poll(self, connection: DeviceConnection) -> None:
+    async def _poll(self, port: DevicePort | None, connection: DeviceConnection) -> None:
         """Send one row, whatever is known."""
         row = None
-        if connection.port is not None:
+        if port is not None:
             try:
-                row = self._row(await connection.port.read())
+                row = self._row(await port.read())
                 connection.answered()
             except DeviceError as error:
-                connection.give_up(error)
+                connection.give_up(port, error)
         memory = self._memory
         memory.pace = memory.pace.polled(trio.current_time())
         try:

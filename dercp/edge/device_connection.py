@@ -83,15 +83,10 @@ class DeviceConnection:
         """The device is well: the next backoff begins anew."""
         self._failures = 0
 
-    def give_up(self, error: Exception) -> None:
-        """The device counts as lost: close it and try again."""
-        if self._state is not ConnectionState.LOST or str(error) != self._last_error:
-            self._log.warning("device_lost", why=str(error))
-        self._state = ConnectionState.LOST
-        self._failures += 1
-        self._last_error = str(error)
-        self.port = None
-        self._let_go.set()
+    def give_up(self, port: DevicePort, error: DeviceError) -> None:
+        """This device counts as lost: close it and open it again. Nothing, if it has been so."""
+        if port is self.port:
+            self._lose(error)
 
     def close(self) -> None:
         """Close the device for good."""
@@ -134,7 +129,16 @@ class DeviceConnection:
         self._on_change()
 
     def _failed(self, error: DeviceError) -> None:
-        """It did not open; or it did not close, which the loss before it explains."""
+        """It did not open, or fell while it was held; what happens in closing matters no more."""
         if not self._let_go.is_set():
-            self.give_up(error)
+            self._lose(error)
             self._on_change()
+
+    def _lose(self, error: DeviceError) -> None:
+        if self._state is not ConnectionState.LOST or str(error) != self._last_error:
+            self._log.warning("device_lost", why=str(error))
+        self._state = ConnectionState.LOST
+        self._failures += 1
+        self._last_error = str(error)
+        self.port = None
+        self._let_go.set()

@@ -27,8 +27,10 @@ __all__ = [
     "Heard",
     "LinkLost",
     "Live",
+    "Observe",
     "Opening",
     "Over",
+    "Part",
     "Recall",
     "Refuse",
     "Session",
@@ -146,6 +148,10 @@ class Beat(msgspec.Struct, frozen=True):
     """Send a heartbeat."""
 
 
+class Part(msgspec.Struct, frozen=True):
+    """End the call in order: what was sent before is still read at the other end."""
+
+
 class Observe(msgspec.Struct, frozen=True):
     """The headend's clock, as it was when the message left."""
 
@@ -176,7 +182,7 @@ class Refuse(msgspec.Struct, frozen=True):
     reject: v1.Reject
 
 
-Command: TypeAlias = Begin | Beat | Observe | Execute | Recall | Acknowledge | Refuse
+Command: TypeAlias = Begin | Beat | Part | Observe | Execute | Recall | Acknowledge | Refuse
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -299,9 +305,8 @@ def _tick(session: Session, phase: Opening | Live, now_s: float) -> Step:
 def _drained(session: Session, drain: v1.Drain, now_s: float) -> Step:
     """Come back within the time given, but no faster than the backoff would."""
     over = _ended(session, "drained", drain.reason, now_s)
-    return _end(
-        session, replace(over, spread_s=max(over.spread_s, drain.reconnect_within_ms / 1000))
-    )
+    over = replace(over, spread_s=max(over.spread_s, drain.reconnect_within_ms / 1000))
+    return Step(replace(session, phase=over), (Part(),))
 
 
 def _rejected(session: Session, reject: v1.Reject, now_s: float) -> Step:

@@ -44,6 +44,7 @@ class FakeDevice:
         self.readback_offset_mw = 0.0
         self.values: Sequence[Any] | None = None
         self.source_time_us: int | None = None
+        self.breaks = trio.Event()
 
     @asynccontextmanager
     async def open(self, asset: AssetSpec, options: FakeOptions) -> AsyncIterator["FakeDevice"]:
@@ -56,10 +57,16 @@ class FakeDevice:
         try:
             # As a real adapter may: with a nursery around the device.
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._break)
                 yield self
                 nursery.cancel_scope.cancel()
         finally:
             self.open_now -= 1
+
+    async def _break(self) -> None:
+        await self.breaks.wait()
+        self.breaks = trio.Event()
+        raise OSError("the adapter's own task broke")
 
     async def read(self) -> Readings:
         """Poll."""

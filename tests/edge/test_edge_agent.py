@@ -113,6 +113,24 @@ async def test_a_round_of_polls_goes_out_as_one_frame(
         assert times_us == [START_US + second * 1_000_000 for second in range(5)]
 
 
+async def test_a_dispatch_that_waits_for_the_first_connection_finds_its_device(
+    autojump_clock: MockClock, headend: PaperHeadend, device: FakeDevice
+) -> None:
+    """After a restart of the agent nothing is rejected for being early."""
+    device.open_takes_s = 3
+    order = dispatch(now_us=START_US)
+
+    def answer(call: MemoryCall) -> None:
+        headend.welcome(call)
+        call.say(dispatch=order)
+
+    headend.answer = answer
+    async with running(headend, asset_config("bess-1", device)):
+        call = await headend.call()
+        await call.wait_state("applied")
+    assert device.told[:2] == ["release", 1.0]
+
+
 async def test_a_slow_device_delays_nobody_for_more_than_a_tenth_of_a_second(
     autojump_clock: MockClock, headend: PaperHeadend, device: FakeDevice
 ) -> None:
@@ -185,6 +203,27 @@ async def test_whatever_an_adapter_does_it_is_a_lost_device(
     powers = Telemetry(await headend.call()).powers()
     assert powers[0].reasons is Reason.DEVICE_COMMS_LOST
     assert powers[-1].value == 0.0
+
+
+async def test_an_adapter_that_breaks_in_the_background_is_a_lost_device(
+    autojump_clock: MockClock, headend: PaperHeadend, device: FakeDevice
+) -> None:
+    """Even in the middle of a call, whose own failure then counts no more."""
+    async with running(headend, asset_config("bess-1", device)):
+        await trio.sleep(1.5)
+        device.read_takes_s = 3
+        await trio.sleep(1)
+        device.breaks.set()
+        await trio.sleep(0.1)
+        device.read_takes_s = 0
+        device.read_error = DeviceError("the line is closed")
+        await trio.sleep(2.5)
+        device.read_error = None
+        await trio.sleep(60)
+    powers = Telemetry(await headend.call()).powers()
+    assert any(power.reasons is Reason.DEVICE_COMMS_LOST for power in powers)
+    assert powers[-1].value == 0.0
+    assert device.open_now == 0
 
 
 async def test_a_device_with_a_clock_of_its_own_keeps_its_time(
@@ -575,6 +614,22 @@ async def test_garbage_ends_the_session_and_nothing_else(
     assert status.uplink.last_end == "garbled"
     assert device.opened == 1
     assert status.assets[0].missed_ticks == 0
+
+
+async def test_a_drained_agent_parts_in_order_and_comes_back(
+    autojump_clock: MockClock, headend: PaperHeadend, device: FakeDevice
+) -> None:
+    """What it sent before is still read; nothing is missing afterwards."""
+    async with running(headend, asset_config("bess-1", device)) as agent:
+        call = await headend.call()
+        await trio.sleep(60)
+        call.say(drain=v1.Drain(reconnect_within_ms=20_000, reason="maintenance"))
+        again = await headend.call(2)
+        assert call.ended
+        await again.wait_heard("telemetry")
+        assert agent.status().uplink.last_end == "drained"
+    assert 60 <= headend.called_at_s[1] <= 80
+    assert again.batches()[0].sequence == call.batches()[-1].sequence + 1
 
 
 async def test_an_unreachable_headend_is_called_ever_more_rarely(

@@ -114,6 +114,7 @@ def test_a_drain_spreads_the_return_over_the_time_given() -> None:
     """A fleet must not come back in one second."""
     step = talk.advance(live(), heard(drain=v1.Drain(reconnect_within_ms=30_000)), 100.0)
     assert (over(step).wait_s, over(step).spread_s) == (0.0, 30.0)
+    assert names(step) == ["Part"]
 
 
 def test_a_drain_without_time_is_no_invitation_to_hurry() -> None:
