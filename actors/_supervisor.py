@@ -120,6 +120,7 @@ class SupervisorCell(Cell):
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             with self._duty:
+                await trio.lowlevel.checkpoint_if_cancelled()
                 await self._bring_up()
                 self.came_up()
                 await trio.sleep_forever()

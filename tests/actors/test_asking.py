@@ -337,3 +337,39 @@ async def test_every_send_is_a_checkpoint(autojump_clock: MockClock) -> None:
             await ref.ask(count, within_s=1)
 
         assert ref.statistics().mailbox.accepted == 2
+
+
+async def test_an_unanswered_ask_of_ones_own_is_a_crash(autojump_clock: MockClock) -> None:
+    """An actor that gave another too little time has to handle that, or crash."""
+    async with actors.open_system("sys") as system:
+        slow = await system.root.start(puppet("slow"))
+        front = await system.root.start(puppet("front"))
+
+        async def ask_hastily(_puppet: Puppet) -> object:
+            return await slow.ask(pause(5), within_s=1)
+
+        with pytest.raises(actors.ActorCrashed) as caught:
+            await front.ask(ask_hastily, within_s=60)
+
+        assert isinstance(caught.value.__cause__, actors.AskExpired)
+
+
+async def test_an_answer_may_come_before_its_asker_looks(autojump_clock: MockClock) -> None:
+    """An asker let into a full mailbox may find its question answered already."""
+    envelope = actors.Envelope("hello")
+    envelope.reply("world")
+    envelope.refuse(ValueError("too late"))
+
+    assert not envelope.is_open
+    assert await envelope.wait_answered() == "world"
+
+
+async def test_no_time_is_no_answer(autojump_clock: MockClock) -> None:
+    """An ask with no time to wait expires, whatever the actor would say."""
+    async with actors.open_system("sys") as system:
+        ref = await system.root.start(puppet())
+        with pytest.raises(actors.AskExpired):
+            await ref.ask(count, within_s=0)
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert ref.statistics().mailbox.expired == 1

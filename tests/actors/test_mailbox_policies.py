@@ -222,3 +222,20 @@ async def test_only_one_task_reads() -> None:
         with pytest.raises(trio.BusyResourceError):
             await mailbox.wait()
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("on_full", OnFull)
+async def test_a_closed_mailbox_takes_nothing(on_full: OnFull) -> None:
+    """Under every policy, and whether there would be room or not."""
+    owner = Owner()
+    mailbox = open_mailbox(spec_of(on_full, 2), owner)
+    mailbox.put_nowait(1)
+    mailbox.close()
+    for message in (1, 2):
+        with pytest.raises(actors.ActorStopped):
+            mailbox.put_nowait(message)
+        with pytest.raises(actors.ActorStopped):
+            await mailbox.put(message)
+
+    assert owner.lost == [1, 1, 2, 2]
+    assert mailbox.statistics().accepted == 1

@@ -419,3 +419,98 @@ async def test_children_that_do_not_come_up_keep_the_block_from_running(
 
         assert seen == ["no device at 10.0.0.7"]
         assert sorted(system.registry) == ["sys", "sys/site"]
+
+
+async def test_supervisors_nest_in_their_specifications(autojump_clock: MockClock) -> None:
+    """A whole tree can be written down and started at once."""
+    rack = SupervisorSpec(name="rack", children=(puppet("a"),))
+    async with actors.open_system("sys") as system:
+        await system.root.supervise(SupervisorSpec(name="site", children=(rack, puppet("b"))))
+        late = system.root.supervise_nowait(SupervisorSpec(name="late", children=(puppet("c"),)))
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert list(system.registry) == [
+            "sys",
+            "sys/site",
+            "sys/site/rack",
+            "sys/site/rack/a",
+            "sys/site/b",
+            "sys/late",
+            "sys/late/c",
+        ]
+        assert late.statistics().state is actors.State.RUNNING
+
+
+async def test_a_supervisor_stopped_before_it_began_starts_nobody(
+    autojump_clock: MockClock,
+) -> None:
+    """An order can overtake a start."""
+    diary: list[str] = []
+    async with actors.open_system("sys") as system:
+        site = system.root.supervise_nowait(
+            SupervisorSpec(name="site", children=(puppet("a", diary),))
+        )
+        stopped = await site.stop()
+
+        assert stopped.ending is Ending.STOPPED
+        assert diary == []
+        assert list(system.registry) == ["sys"]
+
+
+async def test_a_sibling_crash_during_the_first_start_is_a_group_restart(
+    autojump_clock: MockClock,
+) -> None:
+    """All come up once more, in order, and the starter gets its supervisor."""
+    diary: list[str] = []
+
+    class Late(Puppet):
+        async def on_start(self, context: actors.Context[Deed]) -> None:
+            if context.restarts == 0 and not diary.count("late up"):
+                first = context.registry.whereis("sys/site/first")
+                assert first is not None
+                first.tell_nowait(crash)
+            await trio.sleep(1)
+            await super().on_start(context)
+
+    late = actors.ChildSpec[Deed](
+        name="late", factory=lambda: Late(diary, "late"), mailbox=puppet().mailbox
+    )
+    spec = SupervisorSpec(
+        name="site",
+        strategy=Strategy.ONE_FOR_ALL,
+        restart=Restart(backoff=AT_ONCE),
+        children=(puppet("first", diary), late, puppet("last", diary)),
+    )
+    async with actors.open_system("sys") as system:
+        await system.root.supervise(spec)
+        await trio.sleep(5)
+
+        states = [child.statistics().state for child in system.root.children]
+        assert states == [actors.State.RUNNING]
+        assert diary == ["first up", "first down", "late up", "late down"] + [
+            f"{name} up" for name in ("first", "late", "last")
+        ]
+
+
+async def test_a_crash_while_its_supervisor_goes_down_restarts_nobody(
+    autojump_clock: MockClock,
+) -> None:
+    """The stop wins; the crash is told."""
+    diary: list[str] = []
+    async with actors.open_system("sys") as system:
+        recorder = EventRecorder(system.events)
+        site = await system.root.supervise(
+            SupervisorSpec(name="site", children=(puppet("a", diary), puppet("b", diary)))
+        )
+        a, b = (system.registry.whereis(f"sys/site/{name}") for name in "ab")
+        assert a is not None
+        assert b is not None
+        b.tell_nowait(pause(2))
+        a.tell_nowait(pause(1))
+        a.tell_nowait(crash)
+        await trio.testing.wait_all_tasks_blocked()
+        await site.stop()
+
+        assert diary == ["a up", "b up", "a down", "b down"]
+        assert [event.path for event in recorder.of(actors.Crashed)] == ["sys/site/a"]
+        assert (await a.wait_stopped()).ending is Ending.STOPPED

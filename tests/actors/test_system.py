@@ -123,7 +123,7 @@ async def test_the_tree_shows_everything(autojump_clock: MockClock) -> None:
 
         (node,) = root.children
         (leaf,) = node.children
-        assert (root.kind, root.path, root.mailbox) == ("supervisor", "sys", None)
+        assert (root.kind, root.path, root.mailbox) == ("supervisor", system.name, None)
         assert (node.kind, node.path, node.state) == (
             "supervisor",
             "sys/sites",
