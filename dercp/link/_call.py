@@ -185,11 +185,13 @@ class Call:
 
     async def _send_in_parts(self, message: bytes) -> None:
         """Send as the window opens; a message that stays half sent ends the call."""
+        stream = self._stream
+        sent_before = stream.data_sent
         try:
             if self._opening:
-                self._stream.send_headers_nowait(self._opening)
+                stream.send_headers_nowait(self._opening)
                 self._opening = []
-            await self._stream.send_data(framed(message))
+            await stream.send_data(framed(message))
         except ProtocolError as error:
             raise self._fault(error) from error
         except trio.TooSlowError as error:
@@ -198,7 +200,8 @@ class Call:
             self._give_up(slow)
             raise slow from error
         except trio.Cancelled:
-            self._give_up(LinkBroken(Status.CANCELLED, "a message was cancelled half sent"))
+            if stream.data_sent != sent_before:
+                self._give_up(LinkBroken(Status.CANCELLED, "a message was cancelled half sent"))
             raise
         self._count_sent(message)
 
@@ -271,7 +274,11 @@ class Call:
 
 
 class ServerCall(Call):
-    """The server's end of an RPC."""
+    """The server's end of an RPC.
+
+    Attributes:
+        scope: What its handler runs in.
+    """
 
     def __init__(
         self, stream: LinkStream, peer: Peer, path: str, metadata: Metadata, limits: LinkLimits
@@ -279,11 +286,6 @@ class ServerCall(Call):
         super().__init__(stream, peer, path, metadata, limits)
         self.scope = trio.CancelScope()
         self._opening = RESPONSE
-
-    @property
-    def is_broken(self) -> bool:
-        """The client is gone, or has ended the call."""
-        return self._broken is not None
 
     def finish(self, status: Status, message: str) -> None:
         """End the call with a status; nothing when it is over already."""
@@ -312,13 +314,13 @@ class ClientCall(Call):
 
     async def end(self) -> None:
         """Send no more; what the server still sends can be received, and its status."""
-        await trio.lowlevel.checkpoint()
-        if self._broken is not None:
-            raise self._broken.again()
-        if not self._ended:
+        async with self._sending:
+            if self._ended or self._stream.buffer.ended:
+                return
+            if self._broken is not None:
+                raise self._broken.again()
             self._ended = True
-            async with self._sending:
-                self._stream.end_nowait()
+            self._stream.end_nowait()
 
     def leave(self) -> None:
         """End the call for both ends, if it is not over yet."""

@@ -1,6 +1,7 @@
 """What carries a connection's bytes: a socket, or any stream of Trio's."""
 
 import socket
+from contextlib import suppress
 from typing import Protocol
 
 import trio
@@ -45,9 +46,10 @@ class SocketCarrier:
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             # The kernel cuts a connection whose bytes are not acknowledged: that finds a
             # link which is dead in one direction only, which no silence betrays.
-            self._socket.setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * dead_after_s)
-            )
+            with suppress(OSError):  # no TCP, or gone already
+                self._socket.setsockopt(
+                    socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * dead_after_s)
+                )
 
     async def receive(self) -> bytes:
         while True:
@@ -133,6 +135,8 @@ def carrier_of(stream: trio.abc.Stream, dead_after_s: float) -> Carrier:
 
 
 def _address_of(sock: trio.socket.SocketType) -> str:
+    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return "local"
     try:
         host, port = sock.getpeername()[:2]
     except OSError:

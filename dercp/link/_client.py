@@ -65,7 +65,7 @@ async def open_call(
         tls=tls,
         limits=limits,
         metadata=metadata,
-        connect_within_s=deadline - trio.current_time(),
+        connect_within_s=max(0.0, deadline - trio.current_time()),
     ) as call:
         yield call
 
@@ -85,11 +85,11 @@ async def open_call_over(
     """Like `open_call`, over a stream that is open already, and is closed at the end."""
     authority = authority or host
     scheme = "http" if tls is None else "https"
-    headers = request_headers(path, authority, scheme, metadata)
     carrier = carrier_of(stream, limits.keepalive_s + limits.keepalive_timeout_s)
     line: Line | None = None
     raised: Exception | None = None
     try:
+        headers = request_headers(path, authority, scheme, metadata)
         async with trio.open_nursery() as nursery:
             line = Line(
                 carrier,

@@ -176,12 +176,9 @@ class LinkStream(Stream):
         if headers:
             h2.send_headers(stream_id, headers)
         frame_max = h2.max_outbound_frame_size
-        if size <= frame_max:
-            h2.send_data(stream_id, data)
-        else:
-            for start in range(0, size, frame_max):
-                h2.send_data(stream_id, data[start : start + frame_max])
-        self.connection.control.give()
+        for start in range(0, size, frame_max):
+            h2.send_data(stream_id, data[start : start + frame_max])
+            self.connection.data_send_process()
         self.connection.flush()
 
     def send_headers_nowait(self, headers: Headers, *, end_stream: bool = False) -> None:
@@ -253,6 +250,10 @@ class LinkConnection(Connection):
         data = self._connection.data_to_send()
         if data:
             self.transport.write(data)
+
+    def data_send_process(self) -> None:
+        """Grpclib calls this for each frame of a message that is sent."""
+        self.control.give()  # its receiver may answer with a WINDOW_UPDATE or a PING
 
     def ping(self) -> None:
         self._connection.ping(b"dercp/ka")
@@ -326,7 +327,7 @@ class LinkProtocol(H2Protocol):
         h2 = Http2(self.h2_config, limits)
         h2.initiate_connection()
         # The connection's window is the sum of its calls': one call which is not read
-        # never stops another.
+        # never stops another. (h2 refuses an increment of 0.)
         h2.increment_flow_control_window(
             limits.window_bytes * limits.calls_per_connection_max - h2.inbound_flow_control_window
             or 1

@@ -4,7 +4,6 @@ import binascii
 from collections.abc import Container, Mapping
 
 import msgspec
-from grpclib.client import _H2_TO_GRPC_STATUS_MAP as _STATUS_OF_HTTP
 from grpclib.const import Status
 from grpclib.metadata import (
     decode_grpc_message,
@@ -20,6 +19,18 @@ Headers = list[tuple[str, str]]
 Metadata = Mapping[str, str | bytes]
 
 RESPONSE: Headers = [(":status", "200"), ("content-type", "application/grpc")]
+
+# https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
+_STATUS_OF_HTTP = {
+    "400": Status.INTERNAL,
+    "401": Status.UNAUTHENTICATED,
+    "403": Status.PERMISSION_DENIED,
+    "404": Status.UNIMPLEMENTED,
+    "429": Status.UNAVAILABLE,
+    "502": Status.UNAVAILABLE,
+    "503": Status.UNAVAILABLE,
+    "504": Status.UNAVAILABLE,
+}
 
 
 class Request(msgspec.Struct, frozen=True):

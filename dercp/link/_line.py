@@ -71,22 +71,22 @@ class Line:
         """Shake hands: TLS, then both ends' settings. The caller bounds the time.
 
         Raises:
-            LinkRefused: The other end, or what it showed, does not do.
-            LinkBroken: It went away.
+            LinkRefused: The other end says no, or is not what we expect.
+            trio.BrokenResourceError: The connection was lost.
         """
         if self._tls is not None:
             await self._open_tls(self._tls)
         self.protocol = LinkProtocol(self._handler_for(self.peer), self._end, self._limits)
         self.protocol.connection_made(self.transport)
         self.transport.writer = self.protocol
-        if self._tls is not None and (early := self._tls.read()):
-            self._feed(early)
+        goes_on = self._tls is None or self._decrypt(self._tls, b"")  # what came with the handshake
         while not self.protocol.connection.introduced:
-            if self.transport.is_closing() or not self._receive(await self._carrier.receive()):
+            if not goes_on or self.transport.is_closing():
                 raise LinkRefused(
                     Status.UNAVAILABLE,
                     self._why or "it closed the connection before saying anything in HTTP/2",
                 )
+            goes_on = self._receive(await self._carrier.receive())
 
     async def run(self) -> None:
         """Read until the line ends, by either side; then every call has been told."""
@@ -155,19 +155,23 @@ class Line:
             return False
         self.heard_at = trio.current_time()
         self.pinged_at = None
-        if self._tls is None:
-            self._feed(data)
-            return True
+        if self._tls is not None:
+            return self._decrypt(self._tls, data)
+        self._feed(data)
+        return True
+
+    def _decrypt(self, tls: TlsEngine, data: bytes) -> bool:
+        """Take in encrypted bytes; False at the end of the TLS session."""
         try:
-            plain = self._tls.decrypt(data)
+            plain = tls.decrypt(data)
         except ssl.SSLError as error:
             self._why = self._why or explained(error)
             return False
-        if outgoing := self._tls.outgoing():
+        if outgoing := tls.outgoing():
             self.transport.write_raw(outgoing)
         if plain:
             self._feed(plain)
-        return not self._tls.ended
+        return not tls.ended
 
     def _feed(self, plain: bytes) -> None:
         """Give the protocol its bytes; whatever a hostile peer makes it raise ends this line."""

@@ -39,10 +39,6 @@ class TlsEngine:
     def decrypt(self, data: bytes) -> bytes:
         """The plain bytes in what came; sets `ended` at the peer's farewell."""
         self._in.write(data)
-        return self.read()
-
-    def read(self) -> bytes:
-        """The plain bytes that are here."""
         plain = b""
         try:
             while self._in.pending or self.object.pending():

@@ -113,6 +113,59 @@ async def test_a_full_window_makes_the_sender_wait(autojump_clock: Clock) -> Non
     assert received == []
 
 
+async def test_a_message_cancelled_before_its_first_byte_harms_nothing(
+    autojump_clock: Clock,
+) -> None:
+    """It was never sent; what comes after it is."""
+    go = trio.Event()
+    received: list[bytes] = []
+
+    async def handler(call: ServerCall) -> None:
+        await go.wait()
+        while (message := await call.receive()) is not None:
+            received.append(message)
+
+    limits = LinkLimits(window_bytes=65_536)
+    async with serving(handler, limits=limits) as served, calling(served, limits=limits) as call:
+        call.send_nowait(bytes(65_536 - 5))
+        with trio.move_on_after(1):
+            await call.send(b"never")
+        go.set()
+        await call.send(b"after")
+        await call.end()
+        assert await call.receive() is None
+        await call.end()
+    assert received == [bytes(65_536 - 5), b"after"]
+
+
+async def test_senders_wait_their_turn(autojump_clock: Clock) -> None:
+    """A message held back by the window is not overtaken."""
+    go = trio.Event()
+    received: list[bytes] = []
+
+    async def handler(call: ServerCall) -> None:
+        await go.wait()
+        while (message := await call.receive()) is not None:
+            received.append(message[:1])
+
+    async with (
+        serving(handler) as served,
+        calling(served) as call,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(call.send, b"a" * 400_000)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(trio.WouldBlock):
+            call.send_nowait(b"b")
+        nursery.start_soon(call.send, b"b")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(call.end)
+        await trio.testing.wait_all_tasks_blocked()
+        go.set()
+        assert await call.receive() is None
+    assert received == [b"a", b"b"]
+
+
 async def test_a_waiting_sender_goes_on_when_the_window_opens(autojump_clock: Clock) -> None:
     """And messages of several tasks never mix."""
     start = trio.Event()

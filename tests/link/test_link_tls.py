@@ -19,6 +19,7 @@ from dercp.link import (
     client_tls,
     server_tls,
 )
+from dercp.link._tls_engine import TlsEngine
 
 Clock = trio.testing.MockClock
 
@@ -140,6 +141,24 @@ async def test_garbage_within_tls_ends_its_connection(autojump_clock: Clock) -> 
             pass
         await neighbour.send(b"x")
         assert await neighbour.receive() == b"x"
+
+
+async def test_garbage_right_after_the_handshake(autojump_clock: Clock) -> None:
+    """In the same read as the client's last word of TLS."""
+    async with serving(echo, tls=server_context()) as served:
+        stream = served.listener.connect()
+        tls = TlsEngine(client_context(), server_side=False, server_hostname="localhost")
+        data: bytes | bytearray = b""
+        while not tls.shake_hands(bytes(data)):
+            await stream.send_all(tls.outgoing())
+            data = await stream.receive_some()
+        await stream.send_all(tls.outgoing() + b"\x17\x03\x03\x00\x20" + bytes(32))
+        while await stream.receive_some():
+            pass
+        assert served.kinds() == [LinkEventKind.HANDSHAKE_FAILED]
+        async with calling(served, tls=client_context()) as call:
+            await call.send(b"x")
+            assert await call.receive() == b"x"
 
 
 @pytest.mark.parametrize(
