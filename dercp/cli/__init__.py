@@ -1,29 +1,97 @@
 """The `dercp` command.
 
 Where to find what:
-    plant    commands that run something: headend, edge, demo
-    people   commands for people at a terminal: assets, agents, watch, dispatch
+    plant      commands that run something: demo, headend, edge
+    people     commands for people at a terminal: assets, agents, watch, dispatch
+    parse      what they type; exits: how a command ends; tables, output: what they see
+    client     the REST API, with shapes for its answers; watching, following: what is done with it
+    serve      a headend with its API; demo, edge: what else runs; running, signals, logs: on what
 """
+
+from typing import Annotated
 
 import typer
 
 from dercp.cli import people, plant
 
+
+def _examples(*lines: str) -> str:
+    # \b keeps the lines as they are.
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"dercp {version('dercp')}")
+        raise typer.Exit
+
+
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
+    """A control plane for fleets of distributed energy resources.
+
+    See it work with `dercp demo`. A real plant is one `dercp headend`, and at each site a
+    `dercp edge`. `dercp COMMAND --help` has examples for each command.
+    """
+
+
 app = typer.Typer(
-    name="dercp",
-    help="A control plane for fleets of distributed energy resources.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+    name="dercp", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
 )
-app.command()(plant.demo)
-app.command()(plant.headend)
-app.command()(plant.edge)
-app.command()(people.assets)
-app.command()(people.agents)
-app.command()(people.watch)
-# A negative setpoint looks like an option to the parser, unless unknown options may pass.
-app.command(context_settings={"ignore_unknown_options": True})(people.dispatch)
+app.callback()(_root)
+app.command(
+    short_help="Run a headend and some virtual sites here.",
+    epilog=_examples(
+        "dercp demo", "dercp demo --sites 5 --duration 10m", "dercp demo --data-dir demo-data"
+    ),
+)(plant.demo)
+app.command(
+    short_help="Run the headend: gRPC for agents, REST.",
+    epilog=_examples(
+        "dercp headend --no-auth",
+        "dercp headend --data-dir /var/lib/dercp --grpc 0.0.0.0:50051 \\",
+        "    --tls-cert headend.pem --tls-key headend.key --tls-client-ca agents-ca.pem",
+    ),
+)(plant.headend)
+app.command(
+    short_help="Run the agent of one site.",
+    epilog=_examples("dercp edge --config site.toml --check", "dercp edge --config site.toml"),
+)(plant.edge)
+app.command(
+    short_help="List the assets.",
+    epilog=_examples(
+        "dercp assets",
+        "dercp assets --site demo-01 --kind storage",
+        "dercp assets --json | jq -r '.[] | select(.stale) | .id'",
+    ),
+)(people.assets)
+app.command(
+    short_help="List the agents and their sessions.",
+    epilog=_examples("dercp agents", "dercp agents --url http://10.1.2.3:8080"),
+)(people.agents)
+app.command(
+    short_help="Follow the latest telemetry.",
+    epilog=_examples(
+        "dercp watch",
+        "dercp watch demo-01-bess-1 demo-02-bess-1 --every 5s",
+        "dercp watch --site demo-01 --json > samples.jsonl",
+    ),
+)(people.watch)
+app.command(
+    short_help="Set an asset's power for a while.",
+    epilog=_examples(
+        "dercp dispatch demo-01-bess-1 -0.5 --for 10m",
+        "dercp dispatch demo-01-bess-1 1.5 --for 1h30m --reason 'evening peak'",
+    ),
+    # A negative setpoint looks like an option to the parser, unless unknown options may pass.
+    context_settings={"ignore_unknown_options": True},
+)(people.dispatch)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -13,74 +14,102 @@ import trio
 from rich.console import Console
 
 from dercp.cli.clock import utc_now_us
-from dercp.cli.serve import Running, Serving, serving_headend
-from dercp.cli.signals import wait_stop_signal
+from dercp.cli.output import counted
+from dercp.cli.parse import Address, Duration
+from dercp.cli.serve import Running, Serving, serving_headend, wait_agents
+from dercp.cli.signals import stop_requests
 from dercp.edge.agent import run_agent
 from dercp.edge.config import Headend
 from dercp.headend.settings import HeadendSettings
 from sim.fleet import demo_fleet
 
+# The greeting waits for the agents, so that what it names can be used at once.
+CONNECTED_WITHIN_S = 5.0
 
-class DemoSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How large, where, and for how long."""
+
+class Demo(msgspec.Struct, frozen=True, kw_only=True):
+    """What `dercp demo` is asked for. Without a data directory the data goes with the demo."""
 
     sites: int
     assets_per_site: int
-    serving: Serving
-    duration_s: float | None
+    http: Address
+    grpc: Address
+    data_dir: Path | None
+    duration: Duration | None
     seed: int
+
+    @property
+    def assets(self) -> int:
+        """How many there are on all sites."""
+        return self.sites * self.assets_per_site
+
+
+async def run_demo(demo: Demo, console: Console) -> None:
+    """Run until a signal comes or the duration is over; agents stop before the headend."""
+    with _data_directory(demo.data_dir) as directory:
+        serving = Serving(http=demo.http, grpc=demo.grpc, data_dir=directory)
+        async with (
+            stop_requests() as stop,
+            serving_headend(serving, HeadendSettings()) as running,
+        ):
+            began_s = trio.current_time()
+            async with trio.open_nursery() as agents:
+                await _start_agents(demo, running, agents)
+                _greet(demo, running, console)
+                with trio.move_on_after(inf if demo.duration is None else demo.duration.seconds):
+                    await stop.wait()
+                agents.cancel_scope.cancel("the demo is over")
+            _sum_up(running, trio.current_time() - began_s, console)
 
 
 @contextmanager
-def data_directory(given: Path | None) -> Iterator[Path]:
+def _data_directory(given: Path | None) -> Iterator[Path]:
     """The directory given, or one that goes with the demo."""
     if given is not None:
-        given.mkdir(parents=True, exist_ok=True)
         yield given
         return
     with tempfile.TemporaryDirectory(prefix="dercp-demo-") as path:
         yield Path(path)
 
 
-async def run_demo(demo: DemoSettings, console: Console) -> None:
-    """Run until a signal comes or the duration is over; agents stop before the headend."""
-    began_s = trio.current_time()
-    async with serving_headend(demo.serving, HeadendSettings()) as running:
-        headend = Headend(*running.grpc, tls=None)
-        fleet = demo_fleet(
-            headend, sites=demo.sites, assets_per_site=demo.assets_per_site, seed=demo.seed
-        )
-        async with trio.open_nursery() as agents:
-            for config in fleet:
-                await agents.start(partial(run_agent, config, clock=utc_now_us, seed=demo.seed))
-            _greet(demo, running, console)
-            with trio.move_on_after(demo.duration_s or float("inf")):
-                await wait_stop_signal()
-            agents.cancel_scope.cancel("the demo is over")
-        _sum_up(running, trio.current_time() - began_s, console)
+async def _start_agents(demo: Demo, running: Running, agents: trio.Nursery) -> None:
+    """Start one agent per site, and wait until they are connected."""
+    headend = Headend(running.grpc.host, running.grpc.port, tls=None)
+    for config in demo_fleet(
+        headend, sites=demo.sites, assets_per_site=demo.assets_per_site, seed=demo.seed
+    ):
+        await agents.start(partial(run_agent, config, clock=utc_now_us, seed=demo.seed))
+    everyone = range(demo.sites, demo.sites + 1)
+    await wait_agents(running.headend, everyone, within_s=CONNECTED_WITHIN_S)
 
 
-def _greet(demo: DemoSettings, running: Running, console: Console) -> None:
-    assets = demo.sites * demo.assets_per_site
-    first = "demo-01-bess-1"
+def _greet(demo: Demo, running: Running, console: Console) -> None:
+    url, first = running.url, "demo-01-bess-1"
     console.print(
-        f"dercp demo: {demo.sites} sites, {assets} assets, one sample a second each\n"
-        f"  API      {running.url}/docs\n"
-        f"  gRPC     {running.grpc[0]}:{running.grpc[1]}\n"
-        f"  latest   curl {running.url}/assets/{first}/telemetry\n"
-        f"  follow   dercp watch --url {running.url}\n"
-        f"  dispatch dercp dispatch {first} -0.5 --for 10m --url {running.url}\n"
-        f"Ctrl-C ends it.",
+        f"dercp demo: {counted(demo.sites, 'site')}, {counted(demo.assets, 'asset')}, "
+        "one sample a second each\n"
+        f"  API      {url}/docs\n"
+        f"  gRPC     {running.grpc}\n"
+        "In another terminal:\n"
+        f"  latest   curl {url}/assets/{first}/telemetry\n"
+        f"  follow   dercp watch --url {url}\n"
+        f"  dispatch dercp dispatch {first} -0.5 --for 10m --url {url}\n"
+        "Nobody needs to log in; only this machine can reach it. Ctrl-C ends it.",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
 
 
 def _sum_up(running: Running, lasted_s: float, console: Console) -> None:
     totals = running.headend.operations.counters()
+    samples, dispatches, crashes = (
+        int(totals.get(name, 0)) for name in ("samples", "dispatches_submitted", "actor_crashes")
+    )
     console.print(
-        f"ran {lasted_s:.0f} s: {totals.get('samples', 0):.0f} samples in "
-        f"{totals.get('frames', 0):.0f} frames, {totals.get('dispatches_submitted', 0):.0f} "
-        f"dispatches, {totals.get('actor_crashes', 0):.0f} actor crashes",
+        f"ran {lasted_s:.0f} s: {counted(samples, 'sample')}, "
+        f"{counted(dispatches, 'dispatch', 'dispatches')}, "
+        f"{counted(crashes, 'actor crash', 'actor crashes')}",
         highlight=False,
+        markup=False,
     )

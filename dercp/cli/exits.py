@@ -1,10 +1,10 @@
 """How a command ends, for scripts: exit codes, and errors that are sentences."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
-from typing import NoReturn
 
 import typer
-from rich.console import Console
 
 
 class Exit(IntEnum):
@@ -16,12 +16,39 @@ class Exit(IntEnum):
     USAGE = 2
     """The command line is wrong."""
     UNAVAILABLE = 69
-    """The headend cannot be reached, or an address or directory cannot be used."""
+    """A headend that does not answer; an address, directory or package that is not to be had."""
     CONFIG = 78
-    """The configuration file is wrong."""
+    """The configuration file, or a file that it or an option names, is wrong."""
+    INTERRUPTED = 130
+    """Cut short from the keyboard, before the work was done."""
 
 
-def fail(sentence: str, code: Exit = Exit.FAILED) -> NoReturn:
-    """End the command with a sentence on standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/] {sentence}")
-    raise typer.Exit(code)
+class CommandError(Exception):
+    """The end of a command that its user can do something about: sentences and an exit code."""
+
+    def __init__(self, *sentences: str, code: Exit = Exit.FAILED) -> None:
+        super().__init__("\n".join(sentences))
+        self.sentences = sentences
+        self.code = code
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Around the body of a command: a CommandError becomes text on standard error."""
+    try:
+        yield
+    except CommandError as error:
+        tell("error", *error.sentences)
+        raise typer.Exit(error.code) from None
+
+
+def tell(word: str, *sentences: str) -> None:
+    """Sentences on standard error, the first after a word that says what they are."""
+    from rich.console import Console
+    from rich.text import Text
+
+    # Text, not markup: a sentence may name a section of a file, [headend].
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    begin = f"{word}: "
+    indent = "\n" + " " * len(begin)
+    console.print(Text.assemble((begin, "red"), indent.join(sentences)))

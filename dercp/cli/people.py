@@ -1,186 +1,203 @@
 """Commands for people at a terminal: look at the fleet, follow it, dispatch an asset."""
 
-from __future__ import annotations
-
-import sys
-import time
 import uuid
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-import msgspec
 import typer
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
 
-from dercp.cli.client import ApiClient
-from dercp.cli.exits import Exit, fail
-from dercp.cli.parse import parse_duration_s
-from dercp.cli.tables import agents_table, assets_table, telemetry_table
+from dercp.cli.exits import CommandError, Exit, told
+from dercp.cli.parse import Duration, parse_duration, parse_megawatts, parse_url
+
+if TYPE_CHECKING:
+    import msgspec
+    from rich.console import RenderableType
+
+T = TypeVar("T")
 
 Url = Annotated[
-    str, typer.Option("--url", envvar="DERCP_URL", help="The headend's API.", show_default=True)
+    str,
+    typer.Option(
+        parser=parse_url, metavar="URL", envvar="DERCP_URL", help="Where the headend's API is."
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="JSON on a terminal too; elsewhere it always is.")
+]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-# States after which a dispatch has been applied, or never will be.
-SETTLED = {
-    "applied", "following", "deviating", "completed",
-    "rejected", "expired", "cancelled", "superseded", "failed", "unknown",
-}  # fmt: skip
-IN_FORCE = {"applied", "following", "deviating", "completed"}
+
+
+class KindOption(StrEnum):
+    """The kinds of assets, as the model has them."""
+
+    STORAGE = "storage"
+    PV = "pv"
+    WIND = "wind"
+    EV = "ev"
+
+
+Site = Annotated[str | None, typer.Option(metavar="ID", help="Only the assets of this site.")]
+Kind = Annotated[KindOption | None, typer.Option(help="Only assets of this kind.")]
 
 
 def assets(
-    url: Url = DEFAULT_URL,
-    site: Annotated[str | None, typer.Option(help="Only this site's.")] = None,
-    kind: Annotated[str | None, typer.Option(help="storage, pv, wind or ev.")] = None,
-    *,
-    json: Json = False,
+    site: Site = None, kind: Kind = None, url: Url = DEFAULT_URL, *, json: Json = False
 ) -> None:
-    """List the assets: what they are, and whether they can be believed now."""
-    query = {key: value for key, value in (("site_id", site), ("kind", kind)) if value}
-    found = list(ApiClient(url).items("/assets", **query))
-    _show(found, assets_table(found), json=json)
+    """List the assets: what they are, and whether they can be believed now.
+
+    The state is live, stale (too old to be taken for now), offline (its agent has no
+    session) or no data (none yet).
+    """
+    with told():
+        from dercp.cli.client import ApiClient
+        from dercp.cli.shapes import Asset
+        from dercp.cli.tables import assets_table
+
+        found = ApiClient(url).items("/assets", site_id=site, kind=kind)
+        _show(found, Asset, assets_table, nothing="no assets", json=json)
 
 
 def agents(url: Url = DEFAULT_URL, *, json: Json = False) -> None:
-    """List the agents: their sessions, peers, and why the last one ended."""
-    found = list(ApiClient(url).items("/agents"))
-    _show(found, agents_table(found), json=json)
+    """List the agents: their sessions, peers, and why the last one ended.
+
+    Times are in UTC. Flaps are the sessions of the last minutes beyond the first.
+    """
+    with told():
+        from dercp.cli.client import ApiClient
+        from dercp.cli.shapes import Agent
+        from dercp.cli.tables import agents_table
+
+        found = ApiClient(url).items("/agents")
+        _show(found, Agent, agents_table, nothing="no agent has called yet", json=json)
 
 
 def watch(
-    asset: Annotated[list[str] | None, typer.Argument(help="Assets to follow; none = all.")] = None,
-    url: Url = DEFAULT_URL,
+    asset: Annotated[
+        list[str] | None, typer.Argument(metavar="[ASSET]...", help="Ids; none means all assets.")
+    ] = None,
+    site: Site = None,
+    kind: Kind = None,
     every: Annotated[
-        str, typer.Option(metavar="DURATION", help="How often to look.", show_default=True)
-    ] = "1s",
-    count: Annotated[int | None, typer.Option(min=1, help="End after so many looks.")] = None,
+        Duration,
+        typer.Option(parser=parse_duration, metavar="DURATION", help="How often to look."),
+    ] = Duration(1),  # noqa: B008 - frozen
+    count: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="End after so many looks.")
+    ] = None,
+    url: Url = DEFAULT_URL,
     *,
     json: Json = False,
 ) -> None:
-    """Follow the latest telemetry until Ctrl-C; one line of JSON a sample with --json."""
-    every_s = max(0.1, parse_duration_s(every))
-    client = ApiClient(url)
-    console = Console()
-    plain = json or not console.is_terminal
-    try:
-        if plain:
-            _watch_lines(client, asset or [], every_s, count)
-        else:
-            _watch_live(client, asset or [], every_s, count, console)
-    except KeyboardInterrupt:
-        raise typer.Exit(Exit.OK) from None
+    """Follow the latest telemetry until Ctrl-C; off a terminal one line of JSON a sample.
+
+    Power is positive from the asset into the grid. "from" and "to" are what the asset can
+    do now. A number with a question mark is not to be taken for the present one.
+    """
+    with told():
+        from rich.console import Console
+
+        from dercp.cli.client import ApiClient
+        from dercp.cli.clock import Pause
+        from dercp.cli.output import wants_json
+        from dercp.cli.watching import Selection, Watch
+
+        selection = Selection(assets=tuple(asset or ()), site=site, kind=kind)
+        if selection.assets and (site or kind):
+            raise CommandError("name assets, or filter all of them, not both", code=Exit.USAGE)
+        watching = Watch(ApiClient(url), selection, every=every, count=count, pause=Pause())
+        console = Console(highlight=False)
+        try:
+            if wants_json(asked=json, console=console):
+                watching.lines()
+            else:
+                watching.table(console)
+        except KeyboardInterrupt:
+            raise typer.Exit(Exit.OK) from None
 
 
 def dispatch(
-    asset: Annotated[str, typer.Argument(help="The asset's id.")],
+    asset: Annotated[str, typer.Argument(metavar="ASSET", help="The asset's id.")],
     setpoint_mw: Annotated[
         float,
         typer.Argument(
+            parser=parse_megawatts,
             metavar="MW",
-            help="Positive into the grid, negative into the asset. For a negative number "
-            "write -- before the arguments: dercp dispatch --for 10m -- bess-1 -0.5",
+            help="Active power: positive into the grid, negative into the asset.",
         ),
     ],
     duration: Annotated[
-        str, typer.Option("--for", metavar="DURATION", help="How long the setpoint holds.")
-    ] = "15m",
-    reason: Annotated[str, typer.Option(help="Why; kept with the dispatch.")] = "",
+        Duration,
+        typer.Option(
+            "--for", parser=parse_duration, metavar="DURATION", help="How long it holds: 90s, 10m."
+        ),
+    ] = Duration(900),  # noqa: B008 - frozen
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why; kept with the dispatch.")
+    ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Idempotency key: the same key never dispatches twice.")
+        str | None,
+        typer.Option(metavar="TEXT", help="Idempotency key: the same never dispatches twice."),
     ] = None,
     within: Annotated[
-        str, typer.Option(metavar="DURATION", help="How long to wait until it is applied.")
-    ] = "10s",
+        Duration,
+        typer.Option(
+            parser=parse_duration, metavar="DURATION", help="How long to wait until it is applied."
+        ),
+    ] = Duration(10),  # noqa: B008 - frozen
     url: Url = DEFAULT_URL,
     *,
     json: Json = False,
 ) -> None:
     """Set an asset's active power for a while, and follow the dispatch until it is applied.
 
-    Exit code 0: applied. 1: it ended otherwise, or was not applied in time.
+    Exit code 0: applied. 1: refused, ended otherwise, or not applied in time. Afterwards
+    the asset goes back to its fallback by itself, even with the headend gone.
     """
-    client = ApiClient(url)
-    body: dict[str, object] = {
-        "asset_id": asset,
-        "setpoint_mw": setpoint_mw,
-        "duration_s": parse_duration_s(duration),
-    }
-    if reason:
-        body["reason"] = reason
-    taken = client.post("/dispatch", body, {"Idempotency-Key": key or str(uuid.uuid4())})
-    last = _follow(client, taken, time.monotonic() + parse_duration_s(within), quiet=json)
-    if json:
-        _print_json(last)
-    if last["state"] not in IN_FORCE:
-        entry = last["timeline"][-1]
-        why = entry.get("detail") or entry.get("reason") or "not applied in time"
-        fail(f"dispatch {last['id']} is {last['state']}: {why}", Exit.FAILED)
+    with told():
+        from rich.console import Console
+
+        from dercp.cli.client import ApiClient
+        from dercp.cli.clock import Pause
+        from dercp.cli.following import Follower, Order
+        from dercp.cli.output import wants_json, write_json
+
+        console = Console(highlight=False, markup=False, soft_wrap=True)
+        quiet = wants_json(asked=json, console=console)
+        follower = Follower(ApiClient(url), Pause(), _nothing if quiet else console.print)
+        order = Order(asset, setpoint_mw, duration.seconds, reason)
+        try:
+            follower.follow(follower.submit(order, key or str(uuid.uuid4())), within)
+        except KeyboardInterrupt:
+            raise CommandError(
+                "no longer followed; a dispatch that was taken goes on", code=Exit.INTERRUPTED
+            ) from None
+        finally:
+            if quiet and follower.answer is not None:
+                write_json(follower.answer)
 
 
-def _follow(
-    client: ApiClient, taken: dict[str, Any], deadline: float, *, quiet: bool
-) -> dict[str, Any]:
-    console, shown = Console(highlight=False), 0
-    while True:
-        if not quiet:
-            for entry in taken["timeline"][shown:]:
-                note = entry.get("detail") or entry.get("reason") or ""
-                console.print(f"{entry['time']}  {entry['state']:<10} {entry['source']:<9} {note}")
-        shown = len(taken["timeline"])
-        if taken["state"] in SETTLED or time.monotonic() >= deadline:
-            return taken
-        time.sleep(0.1)  # noqa: TID251 - a command of its own, nothing else runs here
-        taken = client.get(f"/dispatches/{taken['id']}")
-
-
-def _latest(client: ApiClient, asset_ids: list[str]) -> list[dict[str, Any]]:
-    if asset_ids:
-        return [client.get(f"/assets/{asset_id}/telemetry") for asset_id in asset_ids]
-    return list(client.items("/telemetry"))
-
-
-def _watch_lines(
-    client: ApiClient, asset_ids: list[str], every_s: float, count: int | None
+def _show(
+    found: "Iterable[msgspec.Raw]",
+    shape: type[T],
+    table: "Callable[[Iterable[T]], RenderableType]",
+    *,
+    nothing: str,
+    json: bool,
 ) -> None:
-    shown: dict[str, str | None] = {}
-    while count is None or count > 0:
-        for item in _latest(client, asset_ids):
-            if shown.get(item["asset_id"], "") != item["source_time"]:
-                shown[item["asset_id"]] = item["source_time"]
-                _print_json(item)
-        count = _count_down(count, every_s)
+    import msgspec
+    from rich.console import Console
+
+    from dercp.cli.output import wants_json, write_json_list
+
+    console = Console(highlight=False)
+    if wants_json(asked=json, console=console):
+        write_json_list(found)
+        return
+    items = [msgspec.json.decode(raw, type=shape) for raw in found]
+    console.print(table(items) if items else nothing)
 
 
-def _watch_live(
-    client: ApiClient, asset_ids: list[str], every_s: float, count: int | None, console: Console
-) -> None:
-    with Live(console=console, auto_refresh=False, screen=False) as live:
-        while count is None or count > 0:
-            items = _latest(client, asset_ids)
-            note = Text(f"{len(items)} assets, every {every_s:g} s, Ctrl-C ends", "dim")
-            live.update(Group(telemetry_table(items), note), refresh=True)
-            count = _count_down(count, every_s)
-
-
-def _count_down(count: int | None, every_s: float) -> int | None:
-    if count == 1:
-        return 0
-    time.sleep(every_s)  # noqa: TID251 - a command of its own, nothing else runs here
-    return None if count is None else count - 1
-
-
-def _show(items: list[dict[str, Any]], table: object, *, json: bool) -> None:
-    console = Console()
-    if json or not console.is_terminal:
-        _print_json(items)
-    else:
-        console.print(table)
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
-    sys.stdout.flush()
+def _nothing(_line: str) -> None:
+    """Says it to nobody."""

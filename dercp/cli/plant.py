@@ -1,48 +1,122 @@
-"""Commands that run something: the headend, an edge agent, the demo."""
+"""Commands that run something: the headend, an edge agent, the demo.
 
-from __future__ import annotations
+What they need is imported when they run, so that `dercp --help` is instant and
+`dercp edge` works without the packages of the headend.
+"""
 
-from collections.abc import Awaitable, Callable
+import logging
+import sys
 from pathlib import Path
 from typing import Annotated
 
-import structlog
-import trio
 import typer
-from rich.console import Console
 
-from dercp.cli.exits import Exit, fail
-from dercp.cli.logs import configure_logs
-from dercp.cli.parse import is_loopback, parse_address, parse_duration_s
+from dercp.cli.exits import CommandError, Exit, told
+from dercp.cli.parse import Address, Duration, parse_address, parse_duration
 
-Http = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the REST API listens.")]
-Grpc = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where agents call.")]
+Http = Annotated[
+    Address,
+    typer.Option(
+        parser=parse_address, metavar="HOST:PORT", help="Where the REST API listens; port 0: any."
+    ),
+]
+Grpc = Annotated[
+    Address,
+    typer.Option(parser=parse_address, metavar="HOST:PORT", help="Where agents call; port 0: any."),
+]
 NoAuth = Annotated[
     bool,
     typer.Option(
         "--no-auth",
-        help="Serve without authentication, on loopback only. This release has no other way.",
+        help="Say that you know: nobody has to log in. This release has no other way, "
+        "and listens on loopback only.",
     ),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log everything.")]
 
-DEFAULT_HTTP = "127.0.0.1:8080"
-DEFAULT_GRPC = "127.0.0.1:50051"
+DEFAULT_HTTP = Address("127.0.0.1", 8080)
+DEFAULT_GRPC = Address("127.0.0.1", 50051)
+
+
+def demo(
+    sites: Annotated[int, typer.Option(metavar="N", min=1, max=99, help="Sites, 1 to 99.")] = 2,
+    assets_per_site: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=200,
+            help="Assets of each, 1 to 200: battery, PV, wind, EV and so on.",
+        ),
+    ] = 4,
+    http: Http = DEFAULT_HTTP,
+    grpc: Grpc = DEFAULT_GRPC,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the data here; else it goes with the demo."),
+    ] = None,
+    duration: Annotated[
+        Duration | None,
+        typer.Option(parser=parse_duration, metavar="DURATION", help="End after so long: 90s, 1h."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="The same seed gives the same weather.")
+    ] = 1,
+    *,
+    no_auth: NoAuth = False,  # noqa: ARG001 - a demo has no other way yet
+    verbose: Verbose = False,
+) -> None:
+    """Run a headend and some virtual sites on this machine, talking gRPC over loopback.
+
+    The PV and wind follow a real summer week, the batteries and chargers obey dispatches.
+    Ctrl-C ends it within ten seconds, a second Ctrl-C at once.
+    """
+    _only_loopback(http, "--http", "a demo has no authentication")
+    _only_loopback(grpc, "--grpc", "a demo has no encryption")
+    _two_ports(http, grpc)
+    with told():
+        from dercp.cli.running import require_headend, run
+
+        require_headend()
+        from rich.console import Console
+
+        from dercp.cli.demo import Demo, run_demo
+        from dercp.cli.logs import configure_logs
+
+        # On a terminal the greeting is what matters, not who opened which device.
+        quiet = logging.WARNING if sys.stderr.isatty() else logging.INFO
+        configure_logs(logging.DEBUG if verbose else quiet)
+        asked = Demo(
+            sites=sites,
+            assets_per_site=assets_per_site,
+            http=http,
+            grpc=grpc,
+            data_dir=data_dir,
+            duration=duration,
+            seed=seed,
+        )
+        run(lambda: run_demo(asked, Console()))
 
 
 def headend(
     data_dir: Annotated[
-        Path, typer.Option(help="Where registry, sessions and dispatches are kept.")
+        Path,
+        typer.Option(metavar="DIR", help="Where registry, sessions and dispatches are kept."),
     ] = Path("dercp-data"),
     http: Http = DEFAULT_HTTP,
     grpc: Grpc = DEFAULT_GRPC,
     tls_cert: Annotated[
-        Path | None, typer.Option(help="Certificate chain (PEM) of the gRPC listener.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Certificate chain (PEM) of the gRPC listener."),
     ] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).")
+    ] = None,
     tls_client_ca: Annotated[
         Path | None,
-        typer.Option(help="CA (PEM): agents must show a certificate that it signed."),
+        typer.Option(
+            metavar="FILE", help="CA (PEM): agents must show a certificate that it signed."
+        ),
     ] = None,
     *,
     no_auth: NoAuth = False,
@@ -52,39 +126,52 @@ def headend(
 
     Without --tls-cert and --tls-key the gRPC listener is plain, on loopback only. The REST
     API has no authentication yet and listens on loopback only; reach it through a proxy
-    that authenticates. SIGTERM or Ctrl-C drains and stops within ten seconds.
-    """
-    from dercp.cli.serve import Serving, serve_until_stopped
-    from dercp.headend.settings import HeadendSettings
-    from dercp.link import TlsFileError, server_tls
+    that authenticates.
 
+    SIGTERM or Ctrl-C: /readyz says no, agents are told to come back later, what was taken
+    is written down; the end comes within ten seconds, with a second signal at once.
+    """
     _only_loopback(http, "--http", "the API has no authentication yet")
     if (tls_cert is None) != (tls_key is None):
-        fail("--tls-cert and --tls-key go together", Exit.USAGE)
+        raise typer.BadParameter("they go together", param_hint="'--tls-cert' / '--tls-key'")
     if tls_client_ca is not None and tls_cert is None:
-        fail("--tls-client-ca needs --tls-cert and --tls-key", Exit.USAGE)
+        raise typer.BadParameter(
+            "it needs --tls-cert and --tls-key", param_hint="'--tls-client-ca'"
+        )
     if tls_cert is None:
         _only_loopback(grpc, "--grpc", "without --tls-cert and --tls-key nothing is encrypted")
-    configure_logs(verbose=verbose)
-    _warn_of_no_auth(no_auth=no_auth)
-    try:
-        tls = (
-            server_tls(tls_cert, tls_key, tls_client_ca)
-            if tls_cert is not None and tls_key is not None
-            else None
-        )
-    except TlsFileError as error:
-        fail(str(error), Exit.CONFIG)
-    data_dir.mkdir(parents=True, exist_ok=True)
-    serving = Serving(
-        http=parse_address(http), grpc=parse_address(grpc), data_dir=data_dir, grpc_tls=tls
-    )
-    _run(lambda: serve_until_stopped(serving, HeadendSettings()))
+    _two_ports(http, grpc)
+    with told():
+        from dercp.cli.running import require_headend, run
+
+        require_headend()
+        import structlog
+
+        from dercp.cli.logs import configure_logs
+        from dercp.cli.serve import Serving, serve_until_stopped
+        from dercp.headend.settings import HeadendSettings
+        from dercp.link import TlsFileError, server_tls
+
+        configure_logs(logging.DEBUG if verbose else logging.INFO)
+        if not no_auth:
+            structlog.get_logger().warning(
+                "api_without_authentication",
+                mend="only loopback can reach it; --no-auth says you know",
+            )
+        grpc_tls = None
+        if tls_cert is not None and tls_key is not None:
+            try:
+                grpc_tls = server_tls(tls_cert, tls_key, tls_client_ca)
+            except TlsFileError as error:
+                raise CommandError(str(error), code=Exit.CONFIG) from None
+        serving = Serving(http=http, grpc=grpc, data_dir=data_dir, grpc_tls=grpc_tls)
+        run(lambda: serve_until_stopped(serving, HeadendSettings()))
 
 
 def edge(
     config: Annotated[
-        Path, typer.Option(help="The site's one file; docs/edge.md explains every key.")
+        Path,
+        typer.Option(metavar="FILE", help="The site's one file; docs/edge.md explains every key."),
     ] = Path("site.toml"),
     *,
     check: Annotated[
@@ -97,93 +184,30 @@ def edge(
     The agent works on without a headend: it keeps trying, ends every lease in time, and
     the assets go to their fallback.
     """
-    from dercp.cli.edge import run_until_stopped
-    from dercp.edge.config_loader import installed_adapters, load
-    from dercp.edge.toml_reader import ConfigError
-    from dercp.link import TlsFileError
+    with told():
+        from dercp.cli.edge import load_config, run_until_stopped
+        from dercp.cli.logs import configure_logs
+        from dercp.cli.output import counted
+        from dercp.cli.running import run
 
-    try:
-        loaded = load(config, installed_adapters())
-    except ConfigError as error:
-        fail("\n       ".join(error.sentences), Exit.CONFIG)
-    if check:
-        typer.echo(
-            f"{config}: agent {loaded.agent_id}, site {loaded.site_id}, "
-            f"{len(loaded.assets)} assets; no faults found"
+        loaded = load_config(config)
+        if check:
+            typer.echo(
+                f"{config}: agent {loaded.agent_id}, site {loaded.site_id}, "
+                f"{counted(len(loaded.assets), 'asset')}; no faults found"
+            )
+            return
+        configure_logs(logging.DEBUG if verbose else logging.INFO)
+        run(lambda: run_until_stopped(loaded))
+
+
+def _two_ports(http: Address, grpc: Address) -> None:
+    if http == grpc and http.port:
+        raise typer.BadParameter(f"both say {http}", param_hint="'--http' / '--grpc'")
+
+
+def _only_loopback(address: Address, option: str, because: str) -> None:
+    if not address.is_loopback:
+        raise typer.BadParameter(
+            f"{address}: {because}, so only loopback is allowed", param_hint=f"'{option}'"
         )
-        return
-    configure_logs(verbose=verbose)
-    try:
-        _run(lambda: run_until_stopped(loaded))
-    except TlsFileError as error:
-        fail(str(error), Exit.CONFIG)
-
-
-def demo(
-    sites: Annotated[int, typer.Option(min=1, max=99)] = 2,
-    assets_per_site: Annotated[int, typer.Option(min=1, max=200)] = 4,
-    http: Http = DEFAULT_HTTP,
-    grpc: Grpc = DEFAULT_GRPC,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Keep the store here; else it goes with the demo.")
-    ] = None,
-    duration: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="End by itself after so long.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same weather.")] = 1,
-    *,
-    no_auth: NoAuth = False,
-    verbose: Verbose = False,
-) -> None:
-    """Run a headend and some virtual sites on this machine, talking gRPC over loopback.
-
-    The PV and wind follow a real summer week, the batteries and chargers obey dispatches.
-    """
-    from dercp.cli.demo import DemoSettings, data_directory, run_demo
-    from dercp.cli.serve import Serving
-
-    _only_loopback(http, "--http", "a demo has no authentication")
-    _only_loopback(grpc, "--grpc", "a demo has no encryption")
-    configure_logs(verbose=verbose)
-    _warn_of_no_auth(no_auth=no_auth)
-    duration_s = parse_duration_s(duration) if duration is not None else None
-    with data_directory(data_dir) as directory:
-        settings = DemoSettings(
-            sites=sites,
-            assets_per_site=assets_per_site,
-            serving=Serving(http=parse_address(http), grpc=parse_address(grpc), data_dir=directory),
-            duration_s=duration_s,
-            seed=seed,
-        )
-        _run(lambda: run_demo(settings, Console()))
-
-
-def _warn_of_no_auth(*, no_auth: bool) -> None:
-    """Whoever has not said that he knows is told."""
-    if not no_auth:
-        structlog.get_logger().warning(
-            "api_without_authentication", mend="only loopback can reach it; --no-auth says you know"
-        )
-
-
-def _only_loopback(address: str, option: str, because: str) -> None:
-    host, _ = parse_address(address)
-    if not is_loopback(host):
-        fail(f"{option} {address}: {because}, so only loopback is allowed", Exit.USAGE)
-
-
-def _run(main: Callable[[], Awaitable[None]]) -> None:
-    """Run on Trio; what a user can mend ends in a sentence."""
-    from actors import RestartsExceeded
-    from dercp.store.errors import StoreError
-
-    try:
-        trio.run(main)
-    except* StoreError as errors:
-        fail(str(errors.exceptions[0]), Exit.UNAVAILABLE)
-    except* OSError as errors:
-        fail(str(errors.exceptions[0]), Exit.UNAVAILABLE)
-    except* RestartsExceeded as errors:
-        fail(f"gave up: {errors.exceptions[0]}", Exit.FAILED)
-    except* KeyboardInterrupt:
-        raise typer.Exit(130) from None

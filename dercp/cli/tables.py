@@ -1,91 +1,97 @@
-"""How lists look at a terminal. Colour only for what is not as it should be."""
+"""How lists look at a terminal. Colour only for what is not as it should be, never alone."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from rich.table import Table
 from rich.text import Text
 
-WATCHED_POINTS = (
-    "active_power_mw",
-    "setpoint_mw",
-    "soc_pct",
-    "available_min_mw",
-    "available_max_mw",
-)
+from dercp.cli.shapes import Agent, Asset, Point, Telemetry
+
+# Marks a number that must not be taken for the present one, colours or not.
+DOUBT = "?"
 
 
-def assets_table(assets: Iterable[Mapping[str, Any]]) -> Table:
+def assets_table(assets: Iterable[Asset]) -> Table:
     """The registry of assets."""
-    table = Table("asset", "site", "kind", "name", box=None, header_style="dim")
-    table.add_column("p_min MW", justify="right")
-    table.add_column("p_max MW", justify="right")
-    table.add_column("state")
-    table.add_column("age", justify="right")
+    table = _table(names=("asset", "site", "kind", "name"), numbers=("p min MW", "p max MW"))
+    _end_with(table, "state", "age")
     for asset in assets:
         table.add_row(
-            asset["id"],
-            asset["site_id"],
-            asset["kind"],
-            asset["name"],
-            f"{asset['p_min_mw']:.3f}",
-            f"{asset['p_max_mw']:.3f}",
-            freshness(online=asset["online"], stale=asset["stale"]),
-            age(asset["age_s"]),
+            asset.id,
+            _cut(asset.site_id),
+            asset.kind,
+            _cut(asset.name),
+            f"{asset.p_min_mw:.3f}",
+            f"{asset.p_max_mw:.3f}",
+            freshness(online=asset.online, stale=asset.stale, age_s=asset.age_s),
+            age(asset.age_s),
         )
     return table
 
 
-def agents_table(agents: Iterable[Mapping[str, Any]]) -> Table:
+def agents_table(agents: Iterable[Agent]) -> Table:
     """The agents and how their sessions went."""
-    table = Table("agent", "site", "status", "peer", box=None, header_style="dim")
-    for column in ("assets", "flaps", "clock offset"):
-        table.add_column(column, justify="right")
-    table.add_column("last end")
+    table = _table(
+        names=("agent", "site", "status", "since", "peer"),
+        numbers=("assets", "flaps", "clock offset s"),
+    )
+    table.add_column("last session ended", no_wrap=True)
     for agent in agents:
-        recent = agent["recent_sessions"]
-        offset_s = agent["clock_offset_s"]
+        connected = agent.status == "connected"
+        last = agent.recent_sessions[0] if agent.recent_sessions else None
+        since = agent.session.connected_time if agent.session else None
+        if since is None and last is not None:
+            since = last.disconnected_time
         table.add_row(
-            agent["id"],
-            agent["site_name"] or agent["site_id"],
-            _status(agent["status"]),
-            agent["peer"] or "",
-            str(len(agent["assets"])),
-            str(agent["flaps"]),
-            "" if offset_s is None else f"{offset_s:+.3f} s",
-            (recent[0]["reason"] or "") if recent else "",
+            agent.id,
+            _cut(agent.site_name or agent.site_id),
+            Text(agent.status, "" if connected else "red"),
+            clock_time(since, with_date=True),
+            _cut(agent.peer or ""),
+            str(len(agent.assets)),
+            str(agent.flaps),
+            "" if agent.clock_offset_s is None else f"{agent.clock_offset_s:+.3f}",
+            (last.reason or "") if last else "",
         )
     return table
 
 
-def telemetry_table(items: Iterable[Mapping[str, Any]]) -> Table:
-    """The latest of some assets."""
-    table = Table("asset", box=None, header_style="dim")
-    for name in ("power MW", "setpoint MW", "SoC %", "available MW"):
-        table.add_column(name, justify="right")
-    table.add_column("state")
-    table.add_column("age", justify="right")
+def telemetry_table(items: Iterable[Telemetry], *, unanswered_s: float = 0.0) -> Table:
+    """The latest of some assets, and how it looks when the headend is silent for so long."""
+    table = _table(
+        names=("asset",),
+        numbers=("power MW", "setpoint MW", "SoC %", "from MW", "to MW"),
+    )
+    _end_with(table, "state", "age")
     for item in items:
-        power, setpoint, soc, low, high = (
-            item["points"].get(name, {}).get("value") for name in WATCHED_POINTS
-        )
-        stale = item["stale"]
+        doubtful = item.stale or unanswered_s > 0
+
+        def shown(name: str, form: str, item: Telemetry = item, *, old: bool = doubtful) -> Text:
+            return value(item.points.get(name), form, old=old)
+
+        age_s = None if item.age_s is None else item.age_s + unanswered_s
         table.add_row(
-            item["asset_id"],
-            _value(power, item["points"].get("active_power_mw", {}), stale=stale),
-            _number(setpoint),
-            _number(soc, 1),
-            "" if low is None or high is None else f"{low:.2f} … {high:.2f}",
-            Text("stale", "yellow") if stale else Text("live"),
-            age(item["age_s"]),
+            item.asset_id,
+            shown("active_power_mw", "+.3f"),
+            shown("setpoint_mw", "+.3f"),
+            shown("soc_pct", ".1f"),
+            shown("available_min_mw", "+.3f"),
+            shown("available_max_mw", "+.3f"),
+            Text("unknown", "yellow")
+            if unanswered_s > 0
+            else freshness(online=True, stale=item.stale, age_s=item.age_s),
+            age(age_s),
         )
     return table
 
 
-def freshness(*, online: bool, stale: bool) -> Text:
+def freshness(*, online: bool, stale: bool, age_s: float | None) -> Text:
     """Whether an asset can be believed now, in a word."""
     if not online:
         return Text("offline", "red")
+    if age_s is None:
+        return Text("no data", "yellow")
     return Text("stale", "yellow") if stale else Text("live")
 
 
@@ -93,22 +99,47 @@ def age(age_s: float | None) -> str:
     """How long ago, short."""
     if age_s is None:
         return "never"
-    if age_s < 100:
-        return f"{age_s:.1f} s"
-    return f"{age_s / 60:.0f} min" if age_s < 5_400 else f"{age_s / 3_600:.1f} h"
+    for unit, seconds, ends_s in (("s", 1, 100), ("m", 60, 5_400), ("h", 3_600, 172_800)):
+        if age_s < ends_s:
+            return f"{age_s / seconds:.1f} {unit}"
+    return f"{age_s / 86_400:.1f} d"
 
 
-def _status(status: str) -> Text:
-    return Text(status) if status == "connected" else Text(status, "red")
+def value(point: Point | None, form: str, *, old: bool) -> Text:
+    """A number; one that must not be believed never looks like one that may."""
+    if point is None:
+        return Text("")
+    if point.value is None:
+        return Text(f"unknown{DOUBT}", "yellow")
+    number = format(point.value, form)
+    if old:
+        return Text(number + DOUBT, "yellow strike")
+    return Text(number + " ") if point.quality == "good" else Text(number + DOUBT, "yellow")
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+def clock_time(instant: datetime | None, *, with_date: bool = False) -> str:
+    """A time of day in UTC, as the plant's logs have it."""
+    if instant is None:
+        return ""
+    utc = instant.astimezone(UTC)
+    return f"{utc:%Y-%m-%d %H:%M:%SZ}" if with_date else f"{utc:%H:%M:%S}.{utc:%f}"[:12] + "Z"
 
 
-def _value(value: float | None, point: Mapping[str, Any], *, stale: bool) -> Text:
-    """A value which must not be believed never looks like one that may."""
-    if value is None:
-        return Text("unknown", "yellow")
-    doubtful = stale or point.get("quality") != "good"
-    return Text(f"{value:+.3f}", "yellow strike" if stale else "yellow" if doubtful else "")
+def _table(*, names: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
+    """A table whose ids and numbers are never cut; only names give way."""
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for name in names:
+        table.add_column(name, no_wrap=name not in {"site", "name", "peer"})
+    for number in numbers:
+        table.add_column(number, justify="right", no_wrap=False)
+    return table
+
+
+def _end_with(table: Table, state: str, how_old: str) -> None:
+    table.add_column(state, no_wrap=True)
+    table.add_column(how_old, justify="right", no_wrap=True)
+
+
+def _cut(text: str) -> Text:
+    """A text that is shortened, not wrapped, where room is scarce."""
+    return Text(text, no_wrap=True, overflow="ellipsis")

@@ -1,0 +1,104 @@
+"""What the API answers, as far as a terminal shows it. Members not named here are ignored."""
+
+from datetime import datetime
+from typing import Generic, TypeVar
+
+import msgspec
+
+R = TypeVar("R")
+
+
+class Page(msgspec.Struct, Generic[R], frozen=True):
+    """A part of a list; `next` is the cursor of the part after it."""
+
+    items: list[R]
+    next: str | None = None
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """An asset, and whether it can be believed now."""
+
+    id: str
+    site_id: str
+    kind: str
+    name: str
+    p_min_mw: float
+    p_max_mw: float
+    online: bool
+    stale: bool
+    age_s: float | None
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One session of an agent, running or ended."""
+
+    connected_time: datetime
+    disconnected_time: datetime | None
+    reason: str | None
+
+
+class Agent(msgspec.Struct, frozen=True):
+    """An edge agent, its session, and those before it (newest first)."""
+
+    id: str
+    site_id: str
+    site_name: str
+    status: str
+    peer: str | None
+    session: Session | None
+    recent_sessions: tuple[Session, ...]
+    assets: tuple[str, ...]
+    flaps: int
+    clock_offset_s: float | None
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A value and its worth."""
+
+    value: float | None
+    quality: str
+
+
+class Telemetry(msgspec.Struct, frozen=True):
+    """The latest known sample of an asset."""
+
+    asset_id: str
+    source_time: datetime | None
+    age_s: float | None
+    stale: bool
+    points: dict[str, Point]
+
+
+class TimelineEntry(msgspec.Struct, frozen=True):
+    """A state that a dispatch reached."""
+
+    state: str
+    time: datetime
+    source: str
+    reason: str = ""
+    detail: str = ""
+
+
+class Dispatch(msgspec.Struct, frozen=True):
+    """A dispatch and all that happened to it."""
+
+    id: str
+    state: str
+    setpoint_mw: float
+    until: datetime
+    readback_mw: float | None
+    timeline: tuple[TimelineEntry, ...]
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a request."""
+
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """How the API says no (RFC 9457)."""
+
+    title: str
+    detail: str = ""
+    errors: tuple[Fault, ...] = ()
