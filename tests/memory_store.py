@@ -10,7 +10,7 @@ import trio
 from msgspec.structs import replace
 
 from dercp.model.dispatch import AssetTarget, Dispatch
-from dercp.store.errors import DuplicateKey, DuplicateSession, StoreClosed, StoreFull
+from dercp.store.errors import DuplicateKey, DuplicateSession, StoreClosed, StoreFailed, StoreFull
 from dercp.store.ports import COMMIT_ITEMS_MAX, SESSIONS_KEPT, check_limit
 from dercp.store.records import (
     DEFAULT_TENANT,
@@ -30,6 +30,7 @@ class MemoryDisk:
 
     Attributes:
         full: Every write fails as on a full disk.
+        broken: Everything fails as on a disk that is no more.
         write_takes_s: How long a write takes, on Trio's clock.
         commits: Writes so far.
         ids: Names given out by tests that want them predictable.
@@ -37,6 +38,7 @@ class MemoryDisk:
 
     def __init__(self) -> None:
         self.full = False
+        self.broken = False
         self.write_takes_s = 0.0
         self.ids = 0
         self.commits = 0
@@ -86,6 +88,8 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         if self._closed:
             raise StoreClosed("the store is closed")
+        if self._disk.broken:
+            raise StoreFailed("input/output error in memory")
 
     async def _writing(self) -> None:
         await self._reading()

@@ -316,7 +316,7 @@ class Plant:
             setpoint_mw=setpoint_mw,
             start_us=now_us,
             until_us=now_us + us_from_s(lasts_s),
-            deliver_by_us=now_us + us_from_s(deliver_within_s),
+            deliver_by_us=now_us + us_from_s(min(deliver_within_s, lasts_s)),
         )
 
     async def dispatch(self, dispatch_id: str) -> Dispatch:

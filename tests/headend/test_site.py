@@ -1,0 +1,166 @@
+"""Sites and assets: links follow the newest session, and outlive crashes."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+from headend_plant import Plant, open_plant
+
+from actors import Crashed, Escalated
+from dercp.headend.asset import AssetActor
+from dercp.headend.messages import AssetMessage, Attached, Deliver, SiteMessage
+from dercp.headend.site import SiteActor
+from dercp.headend.twin import Link, Twin
+
+Clock = trio.abc.Clock
+
+
+class Broken(Exception):
+    """What a test lets an actor die of."""
+
+
+def twin_of(plant: Plant, asset_id: str = "bess-1") -> Twin:
+    """The twin itself, as the actors see it."""
+    return plant.headend._roster.twins[asset_id]
+
+
+def break_once(
+    monkeypatch: pytest.MonkeyPatch, actor: type[AssetActor | SiteActor], kind: type[object]
+) -> None:
+    """The next message of this kind crashes its actor."""
+    whole: Callable[..., Awaitable[None]] = actor.handle
+
+    async def handle(self: AssetActor | SiteActor, message: AssetMessage | SiteMessage) -> None:
+        if isinstance(message, kind):
+            monkeypatch.setattr(actor, "handle", whole)
+            raise Broken
+        await whole(self, message)
+
+    monkeypatch.setattr(actor, "handle", handle)
+
+
+async def test_the_late_end_of_an_older_session_takes_nothing(autojump_clock: Clock) -> None:
+    """Detached names the link it means: another one stays, whatever its epoch."""
+    from dercp.headend.messages import Detached
+
+    async with open_plant() as plant, plant.agent():
+        twin = twin_of(plant)
+        link = twin.link
+        assert link is not None
+        assert twin.ref is not None
+        for other in (
+            Link(link.session, "edge-9", 99),
+            Link(link.session, link.agent_id, link.epoch - 1),
+        ):
+            await twin.ref.tell(Detached(link=other))
+            await plant.settle()
+            assert twin.link == link
+        await twin.ref.tell(Detached(link=link))
+        await plant.settle()
+        assert twin.link is None
+
+
+async def test_a_crashed_asset_keeps_its_link_and_delivers_anew(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dispatch in its hand is taken back and goes out again; telemetry never stops."""
+    async with open_plant() as plant, plant.agent() as agent:
+        break_once(monkeypatch, AssetActor, Deliver)
+        taken = await plant.submit()
+        await agent.sample(0.5)
+        await plant.settle()
+        assert len(plant.events.of(Crashed)) == 1
+        assert plant.power_mw("bess-1") == 0.5
+        assert twin_of(plant).link is not None
+        assert (await agent.expect_dispatch()).dispatch_id == taken.dispatch_id
+        assert (await plant.story(taken.dispatch_id)) == ["submitted", "sent", "submitted", "sent"]
+
+
+@pytest.mark.parametrize("kind", ["SessionUp", "SessionDown"])
+async def test_a_crashed_site_takes_up_the_links_as_they_are(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It dies of the very message that told of a link; its assets are right all the same."""
+    from dercp.headend import messages
+
+    async with open_plant() as plant:
+        async with plant.agent(assets=("bess-1", "bess-2")) as agent:
+            if kind == "SessionUp":
+                break_once(monkeypatch, SiteActor, messages.SessionUp)
+                async with plant.agent(assets=("bess-1", "bess-2")) as newer:
+                    await trio.sleep(1)
+                    for asset_id in ("bess-1", "bess-2"):
+                        link = twin_of(plant, asset_id).link
+                        assert link is not None
+                        assert link.epoch == 2
+                    taken = await plant.submit()
+                    assert (await newer.expect_dispatch()).dispatch_id == taken.dispatch_id
+            else:
+                break_once(monkeypatch, SiteActor, messages.SessionDown)
+                taken = await plant.submit()
+                await agent.expect_dispatch()
+                await agent.wire.cut()
+                await trio.sleep(1)
+                assert [asset.online for asset in plant.headend.reader.assets()] == [False, False]
+                assert (await plant.dispatch(taken.dispatch_id)).state == "submitted"
+        assert len(plant.events.of(Crashed)) == 1
+
+
+async def test_a_crashed_fleet_has_everybody_come_again(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sessions end, the listener is back within seconds, epochs and dispatches go on."""
+    from dercp.headend.fleet import FleetActor
+
+    async with open_plant() as plant:
+        async with plant.agent() as agent:
+            taken = await plant.submit()
+            await agent.expect_dispatch()
+            with monkeypatch.context() as patch:
+
+                async def admit(self: FleetActor, message: object) -> None:
+                    raise Broken
+
+                patch.setattr(FleetActor, "_admit", admit)
+                async with plant.caller("edge-2", agent.registration) as caller:
+                    await caller.say_hello()
+                    await plant.settle()
+                assert not plant.headend.operations.system().ready
+            await trio.sleep(15)
+        assert plant.headend.operations.system().ready
+        assert plant.sessions() == 0
+        async with plant.agent() as agent:
+            assert agent.welcome is not None
+            assert agent.welcome.epoch == 2
+            assert (await agent.expect_dispatch()).dispatch_id == taken.dispatch_id
+            await agent.sample(0.5)
+            await plant.settle()
+            assert plant.power_mw("bess-1") == 0.5
+            view = plant.headend.reader.agent("edge-1")
+            assert view is not None
+            assert [each.epoch for each in view.recent_sessions] == [1]
+        assert len(plant.events.of(Crashed)) == 1
+        assert plant.events.of(Escalated) == []
+
+
+async def test_many_crashing_assets_do_not_take_their_site_with_them(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault that hits a hundred assets of a site at once is still theirs alone."""
+    ids = [f"bess-{i}" for i in range(100)]
+    async with open_plant() as plant, plant.agent(assets=ids) as agent:
+        whole = AssetActor.handle
+
+        async def handle(self: AssetActor, message: AssetMessage) -> None:
+            if isinstance(message, Attached):
+                raise Broken
+            await whole(self, message)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(AssetActor, "handle", handle)
+            async with plant.caller("edge-1", agent.registration) as caller:
+                await caller.say_hello()
+                await plant.settle()
+        assert len(plant.events.of(Crashed)) == 100
+        assert plant.events.of(Escalated) == []
+        assert "headend/core/fleet/sites/site-1" in plant.headend.system.registry
