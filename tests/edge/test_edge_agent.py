@@ -23,6 +23,7 @@ from trio.testing import MockClock
 
 from adapters import DeviceError
 from dercp.edge import agent as agent_module
+from dercp.edge import journal
 from dercp.edge.agent import Agent, run_agent
 from dercp.edge.config import AssetConfig
 from dercp.edge.desk import Desk
@@ -30,6 +31,7 @@ from dercp.edge.device import DeviceActor
 from dercp.edge.device_connection import ConnectionState
 from dercp.edge.guardrail import Bounds
 from dercp.edge.outbox import MemoryOutbox
+from dercp.edge.site_file import Fallback, FallbackValue
 from dercp.model.asset import RegistrationLimits
 from dercp.model.quality import Quality, Reason
 from dercp.model.reading import Reading
@@ -571,7 +573,86 @@ async def test_without_a_way_back_no_dispatch_is_taken(
     assert device.told == []
 
 
+@pytest.mark.parametrize(
+    ("fallback", "told"),
+    [("release", "release"), ("zero", 0.0), (FallbackValue(-0.5), -0.5), ("hold", 1.0)],
+)
+async def test_every_fallback_is_carried_out(
+    autojump_clock: MockClock,
+    headend: PaperHeadend,
+    device: FakeDevice,
+    fallback: Fallback,
+    told: float | str,
+) -> None:
+    """As the site has configured it."""
+    async with running(headend, asset_config("bess-1", device, fallback=fallback)):
+        call = await headend.call()
+        call.say(dispatch=dispatch(until_in_s=5))
+        await call.wait_state("completed")
+    assert device.told[-1] == told
+
+
+async def test_more_dispatches_than_an_asset_can_hold_are_rejected(
+    autojump_clock: MockClock, headend: PaperHeadend, device: FakeDevice
+) -> None:
+    """Its mailbox is bounded, and nobody is left without an answer."""
+    device.open_takes_s = 5
+    async with running(headend, asset_config("bess-1", device)):
+        call = await headend.call()
+        for number in range(70):
+            call.say(dispatch=dispatch(f"d-{number}"))
+        await trio.sleep(1)
+        assert [up.reason for up in call.updates()] == ["busy"] * 6
+        await trio.sleep(10)
+    assert {up.dispatch_id for up in call.updates()} == {f"d-{number}" for number in range(70)}
+
+
+async def test_a_dispatch_without_a_name_is_passed_over(
+    autojump_clock: MockClock, headend: PaperHeadend, device: FakeDevice
+) -> None:
+    """There is nothing to answer to."""
+    async with running(headend, asset_config("bess-1", device)):
+        call = await headend.call()
+        call.say(dispatch=dispatch(""))
+        await trio.sleep(1)
+        assert call.updates() == []
+    assert device.told == ["release"]
+
+
+async def test_what_cannot_be_remembered_is_not_executed(
+    autojump_clock: MockClock,
+    headend: PaperHeadend,
+    device: FakeDevice,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At most once is worth more than once."""
+    monkeypatch.setattr(journal, "ENTRIES_MAX", 1)
+    async with running(headend, asset_config("bess-1", device)):
+        call = await headend.call()
+        call.say(dispatch=dispatch("d-1"))
+        await call.wait_state("applied")
+        call.say(dispatch=dispatch("d-2"))
+        await trio.sleep(5)
+        assert call.states("d-2") == []
+    assert device.told == ["release", 1.0, "release"]
+
+
 # ------------------------------------------------------------------ sessions
+
+
+async def test_refusals_are_counted_and_acknowledgements_taken(
+    autojump_clock: MockClock, headend: PaperHeadend, device: FakeDevice
+) -> None:
+    """Neither ends the session."""
+    async with running(headend, asset_config("bess-1", device)) as agent:
+        call = await headend.call()
+        call.say(reject=v1.Reject(code=v1.RejectCode.BAD_PAYLOAD, detail="what?", sequence=1))
+        call.say(
+            telemetry_ack=v1.TelemetryAck(spool_id="s", ranges=[v1.SequenceRange(first=1, last=2)])
+        )
+        await trio.sleep(5)
+        assert agent.status().uplink.refusals == 1
+    assert len(headend.calls) == 1
 
 
 async def test_silence_is_noticed_and_the_agent_calls_again(
