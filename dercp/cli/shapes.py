@@ -57,6 +57,7 @@ class Point(msgspec.Struct, frozen=True):
 
     value: float | None
     quality: str
+    reasons: tuple[str, ...] = ()
 
 
 class Telemetry(msgspec.Struct, frozen=True):

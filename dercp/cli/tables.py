@@ -1,7 +1,8 @@
 """How lists look at a terminal. Colour only for what is not as it should be, never alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from rich.table import Table
 from rich.text import Text
@@ -10,6 +11,7 @@ from dercp.cli.shapes import Agent, Asset, Point, Telemetry
 
 # Marks a number that must not be taken for the present one, colours or not.
 DOUBT = "?"
+GIVING_WAY = frozenset({"site", "name", "peer"})
 
 
 def assets_table(assets: Iterable[Asset]) -> Table:
@@ -34,9 +36,9 @@ def agents_table(agents: Iterable[Agent]) -> Table:
     """The agents and how their sessions went."""
     table = _table(
         names=("agent", "site", "status", "since", "peer"),
-        numbers=("assets", "flaps", "clock offset s"),
+        numbers=("assets", "flaps", "clock off s"),
     )
-    table.add_column("last session ended", no_wrap=True)
+    table.add_column("last end", no_wrap=True)
     for agent in agents:
         connected = agent.status == "connected"
         last = agent.recent_sessions[0] if agent.recent_sessions else None
@@ -51,36 +53,47 @@ def agents_table(agents: Iterable[Agent]) -> Table:
             _cut(agent.peer or ""),
             str(len(agent.assets)),
             str(agent.flaps),
-            "" if agent.clock_offset_s is None else f"{agent.clock_offset_s:+.3f}",
+            "" if agent.clock_offset_s is None else f"{agent.clock_offset_s:+z.3f}",
             (last.reason or "") if last else "",
         )
     return table
 
 
-def telemetry_table(items: Iterable[Telemetry], *, unanswered_s: float = 0.0) -> Table:
-    """The latest of some assets, and how it looks when the headend is silent for so long."""
-    table = _table(
-        names=("asset",),
-        numbers=("power MW", "setpoint MW", "SoC %", "from MW", "to MW"),
-    )
+class Column(NamedTuple):
+    """A number of the live table: its point, its form, and the terminal it is shown on."""
+
+    point: str
+    header: str
+    form: str
+    min_width: int = 0
+
+
+COLUMNS = (
+    Column("active_power_mw", "power MW", "+z.3f"),
+    Column("setpoint_mw", "setpoint MW", "+z.3f", 60),
+    Column("soc_pct", "SoC %", "z.1f", 60),
+    Column("available_min_mw", "from MW", "+z.3f", 78),
+    Column("available_max_mw", "to MW", "+z.3f", 78),
+)
+
+
+def telemetry_table(items: Iterable[Telemetry], *, width: int, unanswered_s: float = 0.0) -> Table:
+    """The latest of some assets; `unanswered_s`: the headend has been silent for so long.
+
+    On a narrow terminal columns are left out: half a number is a wrong number.
+    """
+    columns = [column for column in COLUMNS if width >= column.min_width]
+    table = _table(names=("asset",), numbers=[column.header for column in columns])
     _end_with(table, "state", "age")
     for item in items:
-        doubtful = item.stale or unanswered_s > 0
-
-        def shown(name: str, form: str, item: Telemetry = item, *, old: bool = doubtful) -> Text:
-            return value(item.points.get(name), form, old=old)
-
+        old = item.stale or unanswered_s > 0
+        numbers = (value(item.points.get(each.point), each.form, old=old) for each in columns)
+        state = freshness(online=True, stale=item.stale, age_s=item.age_s)
         age_s = None if item.age_s is None else item.age_s + unanswered_s
         table.add_row(
             item.asset_id,
-            shown("active_power_mw", "+.3f"),
-            shown("setpoint_mw", "+.3f"),
-            shown("soc_pct", ".1f"),
-            shown("available_min_mw", "+.3f"),
-            shown("available_max_mw", "+.3f"),
-            Text("unknown", "yellow")
-            if unanswered_s > 0
-            else freshness(online=True, stale=item.stale, age_s=item.age_s),
+            *numbers,
+            Text("unknown", "yellow") if unanswered_s > 0 else state,
             age(age_s),
         )
     return table
@@ -110,7 +123,8 @@ def value(point: Point | None, form: str, *, old: bool) -> Text:
     if point is None:
         return Text("")
     if point.value is None:
-        return Text(f"unknown{DOUBT}", "yellow")
+        # Without a reason the device simply has none, as a setpoint when none is in force.
+        return Text(f"unknown{DOUBT}", "yellow") if point.reasons else Text("- ")
     number = format(point.value, form)
     if old:
         return Text(number + DOUBT, "yellow strike")
@@ -125,13 +139,13 @@ def clock_time(instant: datetime | None, *, with_date: bool = False) -> str:
     return f"{utc:%Y-%m-%d %H:%M:%SZ}" if with_date else f"{utc:%H:%M:%S}.{utc:%f}"[:12] + "Z"
 
 
-def _table(*, names: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
-    """A table whose ids and numbers are never cut; only names give way."""
+def _table(*, names: Sequence[str], numbers: Sequence[str]) -> Table:
+    """A table whose ids and numbers are not cut while a name can give way."""
     table = Table(box=None, header_style="dim", pad_edge=False)
     for name in names:
-        table.add_column(name, no_wrap=name not in {"site", "name", "peer"})
+        table.add_column(name, no_wrap=name not in GIVING_WAY)
     for number in numbers:
-        table.add_column(number, justify="right", no_wrap=False)
+        table.add_column(number, justify="right", no_wrap=True)
     return table
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -74,7 +74,7 @@ class Watch:
         """A table that changes in place, no longer than the terminal is high."""
         with Live(console=console, auto_refresh=False) as live:
             for look in self._looks():
-                live.update(self._picture(look, console.height), refresh=True)
+                live.update(self._picture(look, console.size), refresh=True)
 
     def _looks(self) -> Iterator[Look]:
         """One look at a time, `count` in all.
@@ -103,11 +103,16 @@ class Watch:
             )
         return tuple(client.items("/telemetry", site_id=wanted.site, kind=wanted.kind))
 
-    def _picture(self, look: Look, height: int) -> RenderableType:
-        rows = max(1, height - LINES_BESIDE_ROWS)
+    def _picture(self, look: Look, size: ConsoleDimensions) -> RenderableType:
+        rows = max(1, size.height - LINES_BESIDE_ROWS)
         items = [msgspec.json.decode(raw, type=Telemetry) for raw in look.items[:rows]]
-        table = telemetry_table(items, unanswered_s=look.unanswered_s)
+        table = telemetry_table(items, width=size.width, unanswered_s=look.unanswered_s)
         note = f"{counted(len(look.items), 'asset')}, every {self._every}, Ctrl-C ends"
         if len(look.items) > rows:
             note = f"the first {rows} of {note}; name assets, or give --site or --kind"
-        return Group(table, Text(look.because, "red") if look.because else Text(note, "dim"))
+        return Group(table, _line(look.because, "red") if look.because else _line(note, "dim"))
+
+
+def _line(text: str, style: str) -> Text:
+    """One line, whatever the terminal's width."""
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
