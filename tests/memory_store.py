@@ -1,4 +1,4 @@
-"""A store in memory which keeps the contract: for tests that live on a virtual clock.
+"""A store and a history in memory which keep the contract: for tests that live on a virtual clock.
 
 SQLite works in a thread of its own, and threads know nothing of a virtual clock.
 """
@@ -9,20 +9,52 @@ from contextlib import asynccontextmanager
 import trio
 from msgspec.structs import replace
 
+from dercp.model.completeness import Stretch, Stretches
 from dercp.model.dispatch import AssetTarget, Dispatch
-from dercp.store.errors import DuplicateKey, DuplicateSession, StoreClosed, StoreFailed, StoreFull
-from dercp.store.ports import COMMIT_ITEMS_MAX, SESSIONS_KEPT, check_limit
+from dercp.store.errors import (
+    DuplicateKey,
+    DuplicateSession,
+    LogFull,
+    StoreClosed,
+    StoreFailed,
+    StoreFull,
+)
+from dercp.store.ports import (
+    COMMIT_ITEMS_MAX,
+    PAGE_MAX,
+    SESSIONS_KEPT,
+    check_frames,
+    check_gaps,
+    check_limit,
+)
 from dercp.store.records import (
     DEFAULT_TENANT,
     AgentRecord,
+    Appended,
     DispatchPage,
+    FramePage,
+    FrameRecord,
+    GapPage,
+    GapRecord,
+    HistoryLimits,
+    HistoryStatistics,
     IdempotencyRecord,
+    Pruned,
     RegistrationRecord,
     RegistryContents,
     SessionRecord,
     SiteRecord,
+    SpoolSequences,
     StoreStatistics,
 )
+
+
+class MemorySpool:
+    """Which batches of a spool were ever logged or declared."""
+
+    def __init__(self) -> None:
+        self.stored = Stretches()
+        self.declared = Stretches()
 
 
 class MemoryDisk:
@@ -49,6 +81,12 @@ class MemoryDisk:
         self.sessions: dict[str, SessionRecord] = {}
         self.dispatches: dict[str, Dispatch] = {}
         self.keys: dict[tuple[str, str], IdempotencyRecord] = {}
+        self.frames: dict[int, FrameRecord] = {}
+        self.positions = 0
+        self.gaps: dict[int, GapRecord] = {}
+        self.spools: dict[tuple[str, str, str], MemorySpool] = {}
+        self.retained_from_us: int | None = None
+        self.newest_us: int | None = None
 
 
 class MemoryStore:
@@ -267,3 +305,230 @@ async def open_memory(disk: MemoryDisk) -> AsyncIterator[MemoryStore]:
         yield store
     finally:
         store.close()
+
+
+class MemoryHistory:
+    """The ingest log and historian on a disk. A frame takes its payload and ROW_BYTES."""
+
+    ROW_BYTES = 128
+
+    def __init__(self, disk: MemoryDisk, limits: HistoryLimits) -> None:
+        self._disk = disk
+        self._limits = limits
+        self._closed = False
+        self._writes = 0
+        self._stored = 0
+        self._duplicates = 0
+        self._refused = 0
+
+    def close(self) -> None:
+        self._closed = True
+
+    async def _reading(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._closed:
+            raise StoreClosed("the history is closed")
+        if self._disk.broken:
+            raise StoreFailed("input/output error in memory")
+
+    async def _writing(self, count: int) -> None:
+        await self._reading()
+        if self._disk.write_takes_s:
+            await trio.sleep(self._disk.write_takes_s)
+        if self._disk.full:
+            self._refused += 1
+            raise StoreFull("no space left in memory")
+        if self._bytes() + count > self._limits.bytes_max:
+            self._refused += 1
+            raise LogFull("the log in memory is full")
+        self._disk.commits += 1
+        self._writes += 1
+
+    def _bytes(self) -> int:
+        frames = sum(len(each.payload) + self.ROW_BYTES for each in self._disk.frames.values())
+        return frames + len(self._disk.gaps) * self.ROW_BYTES
+
+    async def append(self, frames: Sequence[FrameRecord]) -> Appended:
+        check_frames(frames)
+        await self._writing(sum(len(each.payload) + self.ROW_BYTES for each in frames))
+        disk = self._disk
+        stored = 0
+        for frame in frames:
+            spool = self._spool(frame)
+            if frame.sequence in spool.stored:
+                continue
+            times = frame.first_time_us, frame.last_time_us
+            spool.stored.add(Stretch(frame.sequence, frame.sequence, *times))
+            disk.positions += 1
+            disk.frames[disk.positions] = frame
+            time_us = min(frame.last_time_us, frame.ingest_time_us)
+            disk.newest_us = max(time_us, disk.newest_us or time_us)
+            stored += 1
+        self._drop_filled()
+        self._stored += stored
+        self._duplicates += len(frames) - stored
+        return Appended(stored=stored, duplicates=len(frames) - stored)
+
+    async def declare(self, gaps: Sequence[GapRecord]) -> None:
+        check_gaps(gaps)
+        await self._writing(len(gaps) * self.ROW_BYTES)
+        for gap in gaps:
+            self._spool(gap).declared.add(
+                Stretch(gap.first_sequence, gap.last_sequence, gap.from_us, gap.to_us)
+            )
+            self._declare(gap)
+        self._drop_filled()
+
+    def _declare(self, gap: GapRecord) -> None:
+        gaps = self._disk.gaps
+        touching = [
+            (position, each)
+            for position, each in gaps.items()
+            if (each.tenant_id, each.agent_id, each.spool_id, each.reason)
+            == (gap.tenant_id, gap.agent_id, gap.spool_id, gap.reason)
+            and each.first_sequence <= gap.last_sequence + 1
+            and each.last_sequence >= gap.first_sequence - 1
+        ]
+        for _, each in touching:
+            if _within(gap, each):
+                return
+        added = [each for _, each in touching if not _within(each, gap)]
+        position = min([*(position for position, _ in touching), max(gaps, default=0) + 1])
+        for known, _ in touching:
+            del gaps[known]
+        merged = [gap, *added]
+        gaps[position] = replace(
+            gap,
+            first_sequence=min(each.first_sequence for each in merged),
+            last_sequence=max(each.last_sequence for each in merged),
+            from_us=min(each.from_us for each in merged),
+            to_us=max(each.to_us for each in merged),
+            samples=sum(each.samples for each in merged),
+        )
+
+    def _drop_filled(self) -> None:
+        for position, gap in list(self._disk.gaps.items()):
+            missing = Stretches([Stretch(gap.first_sequence, gap.last_sequence, 0, 0)])
+            if not missing.without(self._spool(gap).stored):
+                del self._disk.gaps[position]
+
+    def _spool(self, record: FrameRecord | GapRecord) -> MemorySpool:
+        name = (record.tenant_id, record.agent_id, record.spool_id)
+        return self._disk.spools.setdefault(name, MemorySpool())
+
+    async def frames(
+        self,
+        tenant_id: str,
+        agent_id: str,
+        from_us: int,
+        to_us: int,
+        after_position: int | None = None,
+        limit: int = PAGE_MAX,
+    ) -> FramePage:
+        check_limit(limit)
+        await self._reading()
+        found = [
+            (position, each)
+            for position, each in self._disk.frames.items()
+            if (each.tenant_id, each.agent_id) == (tenant_id, agent_id)
+            and each.first_time_us < to_us
+            and each.last_time_us >= from_us
+            and position > (after_position or 0)
+        ]
+        return FramePage(
+            frames=tuple(each for _, each in found[:limit]),
+            next_after=found[limit - 1][0] if len(found) > limit else None,
+            corrupt=0,
+        )
+
+    async def gaps(
+        self,
+        tenant_id: str,
+        agent_id: str | None,
+        from_us: int,
+        to_us: int,
+        after_position: int | None = None,
+        limit: int = PAGE_MAX,
+    ) -> GapPage:
+        check_limit(limit)
+        await self._reading()
+        found = [
+            (position, each)
+            for position, each in sorted(self._disk.gaps.items())
+            if each.tenant_id == tenant_id
+            and agent_id in (None, each.agent_id)
+            and each.from_us < to_us
+            and each.to_us >= from_us
+            and position > (after_position or 0)
+        ]
+        return GapPage(
+            gaps=tuple(each for _, each in found[:limit]),
+            next_after=found[limit - 1][0] if len(found) > limit else None,
+        )
+
+    async def sequences(self, tenant_id: str, agent_id: str) -> tuple[SpoolSequences, ...]:
+        await self._reading()
+        return tuple(
+            SpoolSequences(
+                spool_id=spool_id,
+                stored=tuple(spool.stored),
+                declared=spool.declared.without(spool.stored),
+            )
+            for (tenant, agent, spool_id), spool in self._disk.spools.items()
+            if (tenant, agent) == (tenant_id, agent_id)
+        )
+
+    async def prune(self, now_us: int) -> Pruned:
+        await self._writing(0)
+        disk, limits = self._disk, self._limits
+        oldest_us = now_us - round(limits.retained_s * 1_000_000)
+        frames = 0
+        for position, frame in list(disk.frames.items()):
+            if frame.ingest_time_us >= oldest_us and self._bytes() <= limits.retained_bytes:
+                break
+            del disk.frames[position]
+            time_us = min(frame.last_time_us, frame.ingest_time_us)
+            disk.retained_from_us = max(time_us, disk.retained_from_us or time_us)
+            frames += 1
+        ended_us = max(oldest_us, disk.retained_from_us or oldest_us)
+        aged = [position for position, gap in disk.gaps.items() if gap.to_us < ended_us]
+        for position in aged:
+            del disk.gaps[position]
+        return Pruned(frames=frames, gaps=len(aged), more=False)
+
+    def statistics(self) -> HistoryStatistics:
+        return HistoryStatistics(
+            frames=len(self._disk.frames),
+            bytes=self._bytes(),
+            bytes_max=self._limits.bytes_max,
+            retained_from_us=self._disk.retained_from_us,
+            newest_us=self._disk.newest_us,
+            commits=self._writes,
+            writes=self._writes,
+            largest_group=1,
+            waiting=0,
+            waiting_max=1,
+            stored=self._stored,
+            duplicates=self._duplicates,
+            refused=self._refused,
+            corrupt=0,
+            failure=None,
+        )
+
+
+def _within(inner: GapRecord, outer: GapRecord) -> bool:
+    return (
+        outer.first_sequence <= inner.first_sequence and inner.last_sequence <= outer.last_sequence
+    )
+
+
+@asynccontextmanager
+async def open_memory_history(
+    disk: MemoryDisk, limits: HistoryLimits | None = None
+) -> AsyncIterator[MemoryHistory]:
+    """Open the history on the disk; the same disk gives the same contents."""
+    history = MemoryHistory(disk, limits or HistoryLimits())
+    try:
+        yield history
+    finally:
+        history.close()

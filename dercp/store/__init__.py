@@ -1,12 +1,14 @@
-"""What the headend must not forget: who its agents are, their sessions, its dispatches.
+"""What the headend must not forget: its agents, their sessions, its dispatches, the telemetry.
 
-`ports` says what is kept and what is durable when; `open_sqlite` opens the embedded
-implementation, one file in one data directory. Every implementation passes tests/store.
+`ports` says what is kept and what is durable when. `open_sqlite` and `open_history` open the
+embedded implementations, a file each in one data directory: telemetry has its own, so that
+it never delays a dispatch. Every implementation passes tests/store.
 """
 
 from dercp.store.errors import (
     DuplicateKey,
     DuplicateSession,
+    LogFull,
     StoreBusy,
     StoreClosed,
     StoreDamaged,
@@ -17,10 +19,15 @@ from dercp.store.errors import (
     StoreUnusable,
 )
 from dercp.store.ports import (
+    APPEND_FRAMES_MAX,
     COMMIT_ITEMS_MAX,
+    PAGE_BYTES_MAX,
     PAGE_MAX,
     SESSIONS_KEPT,
     DispatchLedger,
+    Historian,
+    History,
+    IngestLog,
     Registry,
     SessionLog,
     Store,
@@ -28,33 +35,57 @@ from dercp.store.ports import (
 from dercp.store.records import (
     DEFAULT_TENANT,
     AgentRecord,
+    Appended,
     DispatchPage,
+    FramePage,
+    FrameRecord,
+    GapPage,
+    GapRecord,
+    HistoryLimits,
+    HistoryStatistics,
     IdempotencyRecord,
+    Pruned,
     RegistrationRecord,
     RegistryContents,
     SessionRecord,
     SiteRecord,
+    SpoolSequences,
     StoreStatistics,
 )
-from dercp.store.sqlite import open_sqlite
+from dercp.store.sqlite import open_history, open_sqlite
 
 __all__ = [
+    "APPEND_FRAMES_MAX",
     "COMMIT_ITEMS_MAX",
     "DEFAULT_TENANT",
+    "PAGE_BYTES_MAX",
     "PAGE_MAX",
     "SESSIONS_KEPT",
     "AgentRecord",
+    "Appended",
     "DispatchLedger",
     "DispatchPage",
     "DuplicateKey",
     "DuplicateSession",
+    "FramePage",
+    "FrameRecord",
+    "GapPage",
+    "GapRecord",
+    "Historian",
+    "History",
+    "HistoryLimits",
+    "HistoryStatistics",
     "IdempotencyRecord",
+    "IngestLog",
+    "LogFull",
+    "Pruned",
     "RegistrationRecord",
     "Registry",
     "RegistryContents",
     "SessionLog",
     "SessionRecord",
     "SiteRecord",
+    "SpoolSequences",
     "Store",
     "StoreBusy",
     "StoreClosed",
@@ -65,5 +96,6 @@ __all__ = [
     "StoreNewer",
     "StoreStatistics",
     "StoreUnusable",
+    "open_history",
     "open_sqlite",
 ]

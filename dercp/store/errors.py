@@ -27,6 +27,10 @@ class StoreFull(StoreError):
     """No room on the disk. Writes work again, without a restart, once there is room."""
 
 
+class LogFull(StoreError):
+    """The ingest log has no room for telemetry. It has again once pruning has made some."""
+
+
 class StoreFailed(StoreError):
     """The disk failed. The store refuses all further work until it is opened anew.
 

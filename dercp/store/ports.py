@@ -20,12 +20,20 @@ from dercp.model.dispatch import Dispatch
 from dercp.store.records import (
     DEFAULT_TENANT,
     AgentRecord,
+    Appended,
     DispatchPage,
+    FramePage,
+    FrameRecord,
+    GapPage,
+    GapRecord,
+    HistoryStatistics,
     IdempotencyRecord,
+    Pruned,
     RegistrationRecord,
     RegistryContents,
     SessionRecord,
     SiteRecord,
+    SpoolSequences,
     StoreStatistics,
 )
 
@@ -37,6 +45,12 @@ PAGE_MAX = 1_000
 
 COMMIT_ITEMS_MAX = 20_000
 """Dispatches or keys in one commit: an order to every asset of a large fleet."""
+
+APPEND_FRAMES_MAX = 1_000
+"""Frames or gaps in one call of the ingest log."""
+
+PAGE_BYTES_MAX = 8 * 2**20
+"""A page of frames ends when its payloads have reached this."""
 
 
 class Registry(Protocol):
@@ -160,6 +174,100 @@ class DispatchLedger(Protocol):
         ...
 
 
+class IngestLog(Protocol):
+    """Takes telemetry in, so that it can be acknowledged to the edge that holds it.
+
+    A batch is named by tenant, agent, spool and sequence. The first with a name stands;
+    any later one is a duplicate, whatever is in it.
+    """
+
+    async def append(self, frames: Sequence[FrameRecord]) -> Appended:
+        """Log frames: all of them, durably, or none.
+
+        Raises:
+            LogFull: No room for telemetry, in the log or on its disk.
+            ValueError: More than APPEND_FRAMES_MAX, a sequence below 1, a time before its first.
+        """
+        ...
+
+    async def declare(self, gaps: Sequence[GapRecord]) -> None:
+        """Note, durably, batches that will never come: all of the gaps, or none.
+
+        What touches an earlier gap of the same spool and reason becomes one with it, its
+        samples added; a gap that contains an earlier one replaces it, one contained in an
+        earlier one says nothing new.
+
+        Raises:
+            LogFull: As for frames.
+            ValueError: More than APPEND_FRAMES_MAX, sequences from below 1 or backwards, times
+                backwards.
+        """
+        ...
+
+    def statistics(self) -> HistoryStatistics:
+        """What is held and was done; it never waits."""
+        ...
+
+
+class Historian(Protocol):
+    """Gives out what was logged, until it is aged out.
+
+    Time ranges are half-open: what lies at `from_us` is in, what lies at `to_us` is not.
+    Pages stay put while frames are added and aged out: following `next_after` shows each
+    that was there from beginning to end once. A page may be shorter than asked for, even
+    empty, and others follow.
+    """
+
+    async def frames(
+        self,
+        tenant_id: str,
+        agent_id: str,
+        from_us: int,
+        to_us: int,
+        after_position: int | None = None,
+        limit: int = PAGE_MAX,
+    ) -> FramePage:
+        """Frames of an agent with a source time in the range, in the order of the log.
+
+        A frame that cannot be read is left out and counted; it keeps no other one back.
+
+        Raises:
+            ValueError: `limit` is not within 1 to PAGE_MAX.
+        """
+        ...
+
+    async def gaps(
+        self,
+        tenant_id: str,
+        agent_id: str | None,
+        from_us: int,
+        to_us: int,
+        after_position: int | None = None,
+        limit: int = PAGE_MAX,
+    ) -> GapPage:
+        """Gaps of an agent, or of all, that overlap the range, but those filled since.
+
+        Raises:
+            ValueError: `limit` is not within 1 to PAGE_MAX.
+        """
+        ...
+
+    async def sequences(self, tenant_id: str, agent_id: str) -> tuple[SpoolSequences, ...]:
+        """Which batches were ever logged or declared, by spool, that seen first in front.
+
+        Ageing out takes nothing away here. `dercp.model.completeness` reads it.
+        """
+        ...
+
+
+class History(IngestLog, Historian, Protocol):
+    """The ingest log that is its own historian."""
+
+    async def prune(self, now_us: int) -> Pruned:
+        """Take away, oldest first, some of what is too old or too much, in a bounded step."""
+        ...
+
+
 class Store(Protocol):
     """One opened store with its three roles."""
 
@@ -183,6 +291,32 @@ class Store(Protocol):
         ...
 
 
+def check_frames(frames: Sequence[FrameRecord]) -> None:
+    """Refuse what `IngestLog.append` does not take; for the implementations.
+
+    Raises:
+        ValueError: As there.
+    """
+    _check_count(frames)
+    for frame in frames:
+        _check_sequences(frame.sequence, frame.sequence)
+        if frame.first_time_us > frame.last_time_us:
+            raise ValueError(f"batch {frame.sequence} of {frame.agent_id} ends before it begins")
+
+
+def check_gaps(gaps: Sequence[GapRecord]) -> None:
+    """Refuse what `IngestLog.declare` does not take; for the implementations.
+
+    Raises:
+        ValueError: As there.
+    """
+    _check_count(gaps)
+    for gap in gaps:
+        _check_sequences(gap.first_sequence, gap.last_sequence)
+        if gap.from_us > gap.to_us:
+            raise ValueError(f"gap {gap.first_sequence} of {gap.agent_id} ends before it begins")
+
+
 def check_limit(limit: int) -> None:
     """Refuse a page that is empty or too long; for the implementations.
 
@@ -191,3 +325,13 @@ def check_limit(limit: int) -> None:
     """
     if not 1 <= limit <= PAGE_MAX:
         raise ValueError(f"limit: expected 1 to {PAGE_MAX}, got {limit}")
+
+
+def _check_count(items: Sequence[object]) -> None:
+    if len(items) > APPEND_FRAMES_MAX:
+        raise ValueError(f"expected at most {APPEND_FRAMES_MAX} in one call, got {len(items)}")
+
+
+def _check_sequences(first: int, last: int) -> None:
+    if not 1 <= first <= last < 2**63:
+        raise ValueError(f"sequences: expected from 1 to below 2**63, got {first} to {last}")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from dercp.model.completeness import Stretch
 from dercp.model.dispatch import Dispatch
 
 DEFAULT_TENANT = "default"
@@ -109,4 +110,124 @@ class StoreStatistics(Record, frozen=True, kw_only=True):
     waiting: int
     waiting_max: int
     # Why the store refuses work; None while it is well.
+    failure: str | None
+
+
+class FrameRecord(Record, frozen=True, kw_only=True):
+    """A batch of telemetry as it came. Tenant, agent, spool and sequence name it."""
+
+    tenant_id: str
+    agent_id: str
+    spool_id: str
+    # Counts the batches of the spool, from 1.
+    sequence: int
+    registration_id: bytes
+    ingest_time_us: int
+    # The oldest and the newest source time in it.
+    first_time_us: int
+    last_time_us: int
+    samples: int
+    # The serialized TelemetryPayload.
+    payload: bytes
+
+
+class GapRecord(Record, frozen=True, kw_only=True):
+    """Batches that the edge declared it will never send, both sequences included."""
+
+    tenant_id: str
+    agent_id: str
+    spool_id: str
+    first_sequence: int
+    last_sequence: int
+    from_us: int
+    to_us: int
+    samples: int
+    # A stable word (spool_full, too_old, corrupt, ...).
+    reason: str
+    declared_us: int
+
+
+class Appended(Record, frozen=True, kw_only=True):
+    """What became of the frames of a call: each is in the log now."""
+
+    stored: int
+    # Those which were in the log before, or twice in the call.
+    duplicates: int
+
+
+class FramePage(Record, frozen=True, kw_only=True):
+    """Some frames, in the order in which they were logged."""
+
+    frames: tuple[FrameRecord, ...]
+    # Give this as `after_position` for the page after; None: there is none.
+    next_after: int | None
+    # Frames that belong here and could not be read, or were not what was written.
+    corrupt: int
+
+
+class GapPage(Record, frozen=True, kw_only=True):
+    """Some gaps, in the order in which they were declared."""
+
+    gaps: tuple[GapRecord, ...]
+    # Give this as `after_position` for the page after; None: there is none.
+    next_after: int | None
+
+
+class SpoolSequences(Record, frozen=True, kw_only=True):
+    """What is known of a spool's batches: those in neither are still to come.
+
+    Each is in order, its stretches apart from each other. A batch that was logged is not
+    declared, whichever came first.
+    """
+
+    spool_id: str
+    stored: tuple[Stretch, ...]
+    declared: tuple[Stretch, ...]
+
+
+class HistoryLimits(Record, frozen=True, kw_only=True):
+    """How much history is kept, and when the log takes in no more."""
+
+    # The database may hold this much; then the log is full.
+    bytes_max: int = 64 * 2**30
+    # What the file system keeps free for dispatches and audit: the log does not touch it.
+    disk_reserve_bytes: int = 512 * 2**20
+    # Pruning takes away what is beyond the one or older than the other.
+    retained_bytes: int = 56 * 2**30
+    retained_s: float = 366 * 86_400.0
+
+
+class Pruned(Record, frozen=True, kw_only=True):
+    """What one step of pruning took away."""
+
+    frames: int
+    gaps: int
+    # Prune again at once; otherwise there is nothing to do for now.
+    more: bool
+
+
+class HistoryStatistics(Record, frozen=True, kw_only=True):
+    """What the history holds, and what the log has done since it was opened."""
+
+    frames: int
+    # Room taken in the file, and its bound.
+    bytes: int
+    bytes_max: int
+    # History older than this has been aged out, at least in part; None: none has.
+    retained_from_us: int | None
+    # The newest data; a clock ahead of ours counts as the time of arrival.
+    newest_us: int | None
+    commits: int
+    # Calls they carried.
+    writes: int
+    largest_group: int
+    waiting: int
+    waiting_max: int
+    stored: int
+    duplicates: int
+    # Calls refused because the log or the disk was full.
+    refused: int
+    # Frames found unreadable or not as written, each counted once.
+    corrupt: int
+    # Why the log refuses work; None while it is well.
     failure: str | None

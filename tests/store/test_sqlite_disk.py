@@ -12,6 +12,7 @@ import trio
 from dercp.model.dispatch import Dispatch
 from dercp.store import Store, StoreError, StoreFailed, StoreFull, open_sqlite
 from dercp.store.sqlite import FILE_NAME
+from dercp.store.sqlite._writer import GroupLimits
 
 MakeDispatch = Callable[..., Dispatch]
 
@@ -215,7 +216,7 @@ async def test_a_failed_checkpoint_takes_no_answer_back(
     tmp_path: Path, disk: Disk, a_dispatch: MakeDispatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commit before it is durable in the WAL; what comes after is refused."""
-    monkeypatch.setattr("dercp.store.sqlite._writer._CHECKPOINT_PAGES", 1)
+    monkeypatch.setattr("dercp.store.sqlite._store._GROUPS", GroupLimits(checkpoint_pages=1))
     async with open_sqlite(tmp_path, vfs="test_disk") as store:
         await store.dispatches.commit([a_dispatch("d-0")])
         disk.faults, disk.faulty = {"sync": apsw.SQLITE_IOERR_FSYNC}, FILE_NAME
@@ -231,7 +232,7 @@ async def test_a_power_cut_loses_nothing_that_was_acknowledged(
     tmp_path: Path, disk: Disk, a_dispatch: MakeDispatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut before every single sync, checkpoints and closing included."""
-    monkeypatch.setattr("dercp.store.sqlite._writer._CHECKPOINT_PAGES", 12)
+    monkeypatch.setattr("dercp.store.sqlite._store._GROUPS", GroupLimits(checkpoint_pages=12))
     chance = random.Random(7)
     acknowledged: list[str] = []
     cuts: list[tuple[dict[str, bytes], tuple[str, ...]]] = []

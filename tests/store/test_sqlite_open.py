@@ -81,7 +81,7 @@ async def test_a_stranger_who_locks_the_file_is_named_as_such(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shell that holds the file is not the headend's failure: writes work when it is gone."""
-    monkeypatch.setattr("dercp.store.sqlite._store._BUSY_TIMEOUT_MS", 1)
+    monkeypatch.setattr("dercp.store.sqlite._file._BUSY_TIMEOUT_MS", 1)
     async with open_sqlite(tmp_path) as store:
         shell = apsw.Connection(str(tmp_path / FILE_NAME))
         shell.execute("BEGIN IMMEDIATE")
@@ -115,16 +115,16 @@ async def test_a_step_that_fails_leaves_the_file_at_the_step_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Steps are applied whole, and an upgrade goes on where it stopped."""
-    released = _steps()
+    released = _steps("headend")
     good, bad = "CREATE TABLE later (a TEXT) STRICT", "CREATE TABLE half (a TEXT); SELECT nonsense"
     async with open_sqlite(tmp_path):
         pass
     with monkeypatch.context() as release:
         steps = [*released, ("good", good), ("bad", bad)]
-        release.setattr("dercp.store.sqlite._schema._steps", lambda: steps)
+        release.setattr("dercp.store.sqlite._schema._steps", lambda _kind: steps)
         assert "nonsense" in await refusal(tmp_path, StoreFailed)
     steps = [*released, ("good", good), ("mended", "CREATE TABLE half (a TEXT) STRICT")]
-    monkeypatch.setattr("dercp.store.sqlite._schema._steps", lambda: steps)
+    monkeypatch.setattr("dercp.store.sqlite._schema._steps", lambda _kind: steps)
     async with open_sqlite(tmp_path) as store:
         assert await store.dispatches.open() == []
     db = apsw.Connection(str(tmp_path / FILE_NAME))
@@ -135,4 +135,6 @@ async def test_a_step_that_fails_leaves_the_file_at_the_step_before(
 
 def test_migrations_are_numbered_without_gaps() -> None:
     """The number in a file's name is the version it makes."""
-    assert [int(name.split("_")[0]) for name, _ in _steps()] == list(range(1, len(_steps()) + 1))
+    assert [int(name.split("_")[0]) for name, _ in _steps("headend")] == list(
+        range(1, len(_steps("headend")) + 1)
+    )

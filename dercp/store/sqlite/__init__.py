@@ -1,5 +1,6 @@
-"""The store in one SQLite file: WAL, synchronous=FULL, one process, on Trio through apsw."""
+"""The store in SQLite files: WAL, synchronous=FULL, one process, on Trio through apsw."""
 
+from dercp.store.sqlite._history import HISTORY_NAME, open_history
 from dercp.store.sqlite._store import FILE_NAME, open_sqlite
 
-__all__ = ["FILE_NAME", "open_sqlite"]
+__all__ = ["FILE_NAME", "HISTORY_NAME", "open_history", "open_sqlite"]

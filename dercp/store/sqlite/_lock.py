@@ -9,22 +9,20 @@ from pathlib import Path
 
 from dercp.store.errors import StoreBusy, StoreUnusable
 
-_LOCK_NAME = "headend.lock"
-
 
 @contextmanager
-def hold_directory(directory: Path) -> Iterator[None]:
+def hold_directory(directory: Path, name: str) -> Iterator[None]:
     """Keep every other process out of the data directory for the length of the block.
 
     The kernel holds the lock and drops it when the process ends, however it ends; the
-    file stays, and holds the process id for the message to the one who comes second.
+    file `name` stays, and holds the process id for the message to the one who comes second.
 
     Raises:
         StoreBusy: Another process (or this one, elsewhere) has the directory.
         StoreUnusable: The directory is missing or not writable.
     """
     try:
-        descriptor = os.open(directory / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise _unusable(directory, error) from error
     try:

@@ -17,8 +17,8 @@ CREATE TABLE IF NOT EXISTS schema_version (
 """
 
 
-def migrate(db: apsw.Connection, path: Path) -> None:
-    """Apply the steps the file has not seen, each in a transaction of its own.
+def migrate(db: apsw.Connection, path: Path, kind: str) -> None:
+    """Apply the steps for this kind of file that it has not seen, each in a transaction.
 
     A step that was released is never edited: a new one follows it.
 
@@ -27,7 +27,7 @@ def migrate(db: apsw.Connection, path: Path) -> None:
     """
     db.execute(_VERSIONS)
     reached: int = db.execute("SELECT coalesce(max(version), 0) FROM schema_version").get
-    steps = _steps()
+    steps = _steps(kind)
     if reached > len(steps):
         raise StoreNewer(
             f"{path}: written by a newer release (schema {reached}, this one knows {len(steps)}); "
@@ -39,8 +39,8 @@ def migrate(db: apsw.Connection, path: Path) -> None:
             db.execute("INSERT INTO schema_version (version, name) VALUES (?, ?)", (version, name))
 
 
-def _steps() -> list[tuple[str, str]]:
+def _steps(kind: str) -> list[tuple[str, str]]:
     """Name and text of each step, in the order of the numbers their names begin with."""
-    folder = resources.files(__package__) / "migrations"
+    folder = resources.files(__package__) / "migrations" / kind
     files = sorted((file.name, file) for file in folder.iterdir() if file.name.endswith(".sql"))
     return [(name.removesuffix(".sql"), file.read_text("utf-8")) for name, file in files]

@@ -4,23 +4,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import apsw
-
-from dercp.store.errors import StoreUnusable
 from dercp.store.records import StoreStatistics
-from dercp.store.sqlite._connection import Connection, connect
+from dercp.store.sqlite._connection import Connection
 from dercp.store.sqlite._dispatches import SqliteDispatchLedger
+from dercp.store.sqlite._file import open_file
 from dercp.store.sqlite._fuse import Fuse
 from dercp.store.sqlite._lock import hold_directory
 from dercp.store.sqlite._registry import SqliteRegistry
-from dercp.store.sqlite._schema import migrate
 from dercp.store.sqlite._sessions import SqliteSessionLog
-from dercp.store.sqlite._writer import GroupWriter
+from dercp.store.sqlite._writer import GroupLimits, GroupWriter
 
 FILE_NAME = "headend.sqlite3"
-
-_BUSY_TIMEOUT_MS = 5_000
-_WAL_BYTES_KEPT = 64 * 1024 * 1024
+_LOCK_NAME = "headend.lock"
+_GROUPS = GroupLimits()
 
 
 class SqliteStore:
@@ -63,37 +59,11 @@ async def open_sqlite(directory: Path, *, vfs: str | None = None) -> AsyncIterat
     """
     path = directory / FILE_NAME
     fuse = Fuse(path)
-    with hold_directory(directory):
-        async with connect(path, fuse, vfs) as writing, connect(path, fuse, vfs) as reading:
-            await writing.run(lambda db: _prepare(db, path))
-            await reading.run(_make_reader)
-            writer = GroupWriter(writing)
+    with hold_directory(directory, _LOCK_NAME):
+        async with open_file(path, "headend", fuse, vfs) as (writing, reading):
+            writer = GroupWriter(writing, _GROUPS)
             await writer.start()
             try:
                 yield SqliteStore(writer, reading, fuse)
             finally:
                 fuse.close()
-
-
-def _prepare(db: apsw.Connection, path: Path) -> None:
-    """Settings of the writing connection, the schema, and a clean start."""
-    db.set_busy_timeout(_BUSY_TIMEOUT_MS)
-    mode = db.pragma("journal_mode", "wal")
-    if mode != "wal":
-        raise StoreUnusable(
-            f"{path}: its file system cannot share memory (journal mode stayed {mode}); "
-            "use a local disk for the data directory"
-        )
-    db.pragma("synchronous", "full")
-    db.pragma("foreign_keys", "on")
-    db.pragma("journal_size_limit", _WAL_BYTES_KEPT)
-    db.wal_autocheckpoint(0)
-    # A transaction whose fsync failed may lie in the WAL, seen but not on the disk. What
-    # follows it there could be lost with it; so everything is written out afresh.
-    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    migrate(db, path)
-
-
-def _make_reader(db: apsw.Connection) -> None:
-    db.set_busy_timeout(_BUSY_TIMEOUT_MS)
-    db.pragma("query_only", "on")

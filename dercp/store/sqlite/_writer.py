@@ -1,12 +1,14 @@
-"""Group commit: writers who wait at the same time share one transaction and one fsync."""
+"""Group commit: those who wait at the same time share one transaction and one fsync."""
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 import apsw
+import msgspec
 import trio
 from outcome import Error, Maybe, Value
 
@@ -14,35 +16,62 @@ from dercp.store.errors import StoreError
 from dercp.store.sqlite._connection import Connection, transaction
 
 T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741  # item
+A = TypeVar("A")
 
 Work = Callable[[apsw.Connection], T]
 """A caller's part of a transaction. It runs on the connection's thread and may raise."""
 
-_GROUP_MAX = 1_000
-# 4 MiB: SQLite's own default.
-_CHECKPOINT_PAGES = 1_000
+Perform = Callable[[Sequence[I], apsw.Connection], Sequence[Maybe[A]]]
+"""Makes one transaction of the items of a group and says what became of each.
+
+It runs on the connection's thread. What it raises is the end of the whole group.
+"""
 
 
-class _Ticket(Generic[T]):
-    """One caller's work, and what became of it once that is known."""
+class GroupLimits(msgspec.Struct, frozen=True):
+    """How large a group may grow, and how often one is committed."""
 
-    __slots__ = ("outcome", "work")
+    items: int = 1_000
+    weight: int = 2**62
+    # From the beginning of one commit to that of the next. It bounds what small commits cost
+    # on a fast disk; whoever comes after a quiet time waits for nothing.
+    spacing_s: float = 0.0
+    # 4 MiB: SQLite's own default.
+    checkpoint_pages: int = 1_000
 
-    def __init__(self, work: Work[T]) -> None:
-        self.work = work
-        self.outcome: Maybe[T] | None = None
+
+class _Ticket(Generic[I, A]):
+    """One caller's item, and what became of it once that is known."""
+
+    __slots__ = ("item", "outcome", "weight")
+
+    def __init__(self, item: I, weight: int) -> None:
+        self.item = item
+        self.weight = weight
+        self.outcome: Maybe[A] | None = None
 
 
-class _Group:
-    """Callers whose work shares a transaction."""
+class _Group(Generic[I, A]):
+    """Callers whose items share a transaction."""
 
     def __init__(self) -> None:
-        self.tickets: list[_Ticket[Any]] = []
+        self.tickets: list[_Ticket[I, A]] = []
+        self.weight = 0
+        self.full = trio.Event()
         self.begun = trio.Event()
         self.answered = trio.Event()
 
+    def add(self, ticket: _Ticket[I, A]) -> None:
+        self.tickets.append(ticket)
+        self.weight += ticket.weight
 
-class GroupWriter:
+    def remove(self, ticket: _Ticket[I, A]) -> None:
+        self.tickets.remove(ticket)
+        self.weight -= ticket.weight
+
+
+class GroupCommit(Generic[I, A]):
     """Commits what tasks hand in, as few times as the disk allows.
 
     While one group is being committed the next one forms; the first to join a group
@@ -50,19 +79,24 @@ class GroupWriter:
     until the disk keeps up. There is no task to start, to watch or to stop.
 
     Characteristics:
-        Bound: two groups of 1,000, one being committed and one forming.
+        Bound: two groups, one being committed and one forming, each of so many items and so
+            much weight as `limits` says (a single item may weigh more).
         When full: the next caller waits until the forming group begins.
         Order: that of joining, within a group and from group to group.
-        Refusals: work that raises is undone alone; the rest of its group is committed.
-        Cancellation: who waits for another's commit leaves at once, and takes its work
+        Cancellation: who waits for another's commit leaves at once, and takes its item
             along if that has not begun; who commits for others finishes first.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(
+        self, connection: Connection, perform: Perform[I, A], limits: GroupLimits | None = None
+    ) -> None:
         self._connection = connection
-        self._forming = _Group()
+        self._perform = perform
+        self._limits = limits or GroupLimits()
+        self._forming: _Group[I, A] = _Group()
         self._disk = trio.Lock()
         self._in_hand = 0
+        self._next_at = -math.inf
         self._wal_pages = 0
         self.commits = 0
         self.writes = 0
@@ -70,29 +104,30 @@ class GroupWriter:
 
     @property
     def waiting(self) -> int:
-        """Writes whose commit is still to come."""
+        """Items whose commit is still to come."""
         return self._in_hand + len(self._forming.tickets)
 
     @property
     def waiting_max(self) -> int:
         """How many those may be before the next caller is held back."""
-        return 2 * _GROUP_MAX
+        return 2 * self._limits.items
 
     async def start(self) -> None:
-        """Take over the checkpoints; once, before the first write."""
+        """Take over the checkpoints; once, before the first item."""
         await self._connection.run(lambda db: db.set_wal_hook(self._note_wal))
 
-    async def write(self, work: Work[T]) -> T:
-        """What `work` returns, once its transaction is durable; or what it raised, undone.
+    async def submit(self, item: I, weight: int = 1) -> A:
+        """What became of the item, once its transaction is durable.
 
         Raises:
             StoreError: The transaction could not be committed.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        while len((group := self._forming).tickets) == _GROUP_MAX:
+        while not self._fits(group := self._forming, weight):
+            group.full.set()
             await group.begun.wait()
-        ticket = _Ticket(work)
-        group.tickets.append(ticket)
+        ticket: _Ticket[I, A] = _Ticket(item, weight)
+        group.add(ticket)
         if len(group.tickets) == 1:
             await self._commit(group)
         else:
@@ -100,38 +135,46 @@ class GroupWriter:
                 await group.answered.wait()
             except trio.Cancelled:
                 if not group.begun.is_set():
-                    group.tickets.remove(ticket)
+                    group.remove(ticket)
                 raise
         assert ticket.outcome is not None  # noqa: S101  # its group was answered
         return ticket.outcome.unwrap()
 
-    async def _commit(self, group: _Group) -> None:
+    def _fits(self, group: _Group[I, A], weight: int) -> bool:
+        limits = self._limits
+        return not group.tickets or (
+            len(group.tickets) < limits.items and group.weight + weight <= limits.weight
+        )
+
+    async def _commit(self, group: _Group[I, A]) -> None:
         """Commit for all who join. Shielded: one who is cancelled must not undo the others."""
         with trio.CancelScope(shield=True):
             async with self._disk:
-                # One turn of the scheduler: whoever is ready to write now shares this fsync.
-                await trio.lowlevel.checkpoint()
+                # At least one turn of the scheduler: who is ready to write shares this fsync.
+                with trio.move_on_at(self._next_at):
+                    await group.full.wait()
+                self._next_at = trio.current_time() + self._limits.spacing_s
                 self._forming = _Group()
                 group.begun.set()
                 self._in_hand = len(group.tickets)
-                answers = await self._transact([ticket.work for ticket in group.tickets])
+                answers = await self._transact([ticket.item for ticket in group.tickets])
                 for ticket, answer in zip(group.tickets, answers, strict=True):
                     ticket.outcome = answer
                 group.answered.set()
                 self._in_hand = 0
                 # After the answers: those who wait are not made to wait for it.
-                if self._wal_pages >= _CHECKPOINT_PAGES:
+                if self._wal_pages >= self._limits.checkpoint_pages:
                     await self._checkpoint()
 
-    async def _transact(self, works: Sequence[Work[Any]]) -> Sequence[Maybe[Any]]:
-        """What became of each work, now durable; or of all, when the commit failed."""
+    async def _transact(self, items: Sequence[I]) -> Sequence[Maybe[A]]:
+        """What became of each item, now durable; or of all, when the commit failed."""
         try:
-            answers = await self._connection.run(partial(_commit, works))
+            answers = await self._connection.run(partial(self._perform, items))
         except Exception as error:  # noqa: BLE001  # each caller raises it
-            return [Error(_twin(error)) for _ in works]
+            return [Error(_twin(error)) for _ in items]
         self.commits += 1
-        self.writes += len(works)
-        self.largest_group = max(self.largest_group, len(works))
+        self.writes += len(items)
+        self.largest_group = max(self.largest_group, len(items))
         return answers
 
     async def _checkpoint(self) -> None:
@@ -146,6 +189,27 @@ class GroupWriter:
         """Called on the connection's thread after each commit."""
         self._wal_pages = pages
         return apsw.SQLITE_OK
+
+
+class GroupWriter(GroupCommit[Work[Any], Any]):
+    """Commits pieces of work that know nothing of each other.
+
+    Characteristics:
+        Refusals: work that raises is undone alone; the rest of its group is committed.
+        Otherwise: as `GroupCommit`.
+    """
+
+    def __init__(self, connection: Connection, limits: GroupLimits | None = None) -> None:
+        super().__init__(connection, _commit, limits)
+
+    async def write(self, work: Work[T]) -> T:
+        """What `work` returns, once its transaction is durable; or what it raised, undone.
+
+        Raises:
+            StoreError: The transaction could not be committed.
+        """
+        answer: T = await self.submit(work)
+        return answer
 
 
 def _commit(works: Sequence[Work[Any]], db: apsw.Connection) -> Sequence[Maybe[Any]]:

@@ -1,0 +1,112 @@
+"""Gap declarations as rows, those of one loss as one."""
+
+from collections.abc import Sequence
+
+import apsw
+from msgspec.structs import astuple, replace
+
+from dercp.model.completeness import Stretch
+from dercp.store.records import GapPage, GapRecord
+from dercp.store.sqlite._connection import Row
+from dercp.store.sqlite._spools import Spool
+
+_BEFORE = """
+SELECT position, first_sequence, last_sequence, from_us, to_us, samples, reason, declared_us
+FROM gap WHERE spool_key = ? AND first_sequence <= ? ORDER BY first_sequence DESC
+"""
+_DROP = "DELETE FROM gap WHERE position = ?"
+_PUT = "INSERT INTO gap VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_AROUND = """
+SELECT position, first_sequence, last_sequence, from_us, to_us FROM gap
+WHERE spool_key = ?1 AND first_sequence <= ?2 AND last_sequence >= ?2
+"""
+_PAGE = """
+SELECT g.position, s.tenant_id, s.agent_id, s.spool_id, g.first_sequence, g.last_sequence,
+  g.from_us, g.to_us, g.samples, g.reason, g.declared_us
+FROM gap AS g JOIN spool AS s USING (spool_key)
+WHERE g.position > ? AND g.from_us < ? AND g.to_us >= ? AND s.tenant_id = ?
+  AND s.agent_id = coalesce(?, s.agent_id)
+ORDER BY g.position LIMIT ?
+"""
+_AGE_OUT = "DELETE FROM gap WHERE position IN (SELECT position FROM gap WHERE to_us < ? LIMIT ?)"
+
+
+def put_gap(db: apsw.Connection, spool: Spool, gap: GapRecord) -> None:
+    """Note a gap, unless all of it has been logged."""
+    if _filled(spool, Stretch(gap.first_sequence, gap.last_sequence, gap.from_us, gap.to_us)):
+        return
+    touching = _touching(db, spool.key, gap)
+    db.executemany(_DROP, [(position,) for position, _ in touching])
+    merged = _merge([known for _, known in touching], gap)
+    # In the place of the oldest: where pages were read up to stays as it was.
+    position = min((position for position, _ in touching), default=None)
+    db.execute(_PUT, (position, spool.key, *astuple(merged)[3:]))
+
+
+def _merge(known: Sequence[GapRecord], gap: GapRecord) -> GapRecord:
+    """One gap of those that touch a new one, and the new one."""
+    merged = gap
+    for each in known:
+        if each.first_sequence <= gap.first_sequence and gap.last_sequence <= each.last_sequence:
+            return each
+        if gap.first_sequence <= each.first_sequence and each.last_sequence <= gap.last_sequence:
+            continue
+        merged = replace(
+            merged,
+            first_sequence=min(merged.first_sequence, each.first_sequence),
+            last_sequence=max(merged.last_sequence, each.last_sequence),
+            from_us=min(merged.from_us, each.from_us),
+            to_us=max(merged.to_us, each.to_us),
+            samples=merged.samples + each.samples,
+        )
+    return merged
+
+
+def drop_filled(db: apsw.Connection, spool: Spool, sequence: int) -> None:
+    """Forget the gaps around a batch that came after all, if nothing of them is missing."""
+    rows: list[Row] = db.execute(_AROUND, (spool.key, sequence)).fetchall()
+    for position, *stretch in rows:
+        if _filled(spool, Stretch(*stretch)):
+            db.execute(_DROP, (position,))
+
+
+def age_out(db: apsw.Connection, before_us: int, limit: int) -> int:
+    """Forget gaps that ended before a time, and return how many that were."""
+    db.execute(_AGE_OUT, (before_us, limit))
+    return db.changes()
+
+
+def find_gaps(
+    db: apsw.Connection, after: int, limit: int, range_us: tuple[int, int], who: Row
+) -> GapPage:
+    """Gaps of (tenant_id, agent_id or None); one more is read than shown."""
+    from_us, to_us = range_us
+    rows: list[Row] = db.execute(_PAGE, (after, to_us, from_us, *who, limit + 1)).fetchall()
+    return GapPage(
+        gaps=tuple(_record(row[1:]) for row in rows[:limit]),
+        next_after=rows[limit - 1][0] if len(rows) > limit else None,
+    )
+
+
+def _record(row: Row) -> GapRecord:
+    return GapRecord(**dict(zip(GapRecord.__struct_fields__, row, strict=True)))
+
+
+def _filled(spool: Spool, gap: Stretch) -> bool:
+    return any(
+        stored.first <= gap.first and gap.last <= stored.last
+        for stored in spool.stored.overlapping(gap)
+    )
+
+
+def _touching(db: apsw.Connection, spool_key: int, gap: GapRecord) -> list[tuple[int, GapRecord]]:
+    """Gaps of the same reason that overlap the new one or lie beside it, with their positions."""
+    touching = []
+    for position, *values in db.execute(_BEFORE, (spool_key, gap.last_sequence + 1)):
+        known = _record((gap.tenant_id, gap.agent_id, gap.spool_id, *values))
+        if known.reason == gap.reason:
+            # Gaps of one reason never touch each other, so the first that is apart ends it.
+            if known.last_sequence < gap.first_sequence - 1:
+                break
+            touching.append((position, known))
+    return touching

@@ -1,0 +1,177 @@
+"""The ingest log on its connection's thread: one transaction for a group of calls."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias, assert_never
+
+import apsw
+from outcome import Error, Maybe, Value
+
+from dercp.model.completeness import Stretch
+from dercp.store.errors import LogFull
+from dercp.store.records import Appended, FrameRecord, GapRecord, HistoryLimits, Pruned
+from dercp.store.sqlite._connection import transaction
+from dercp.store.sqlite._contents import Contents, Held, bytes_used
+from dercp.store.sqlite._frames import DELETE_FRAMES, INSERT_FRAME
+from dercp.store.sqlite._gaps import drop_filled, put_gap
+from dercp.store.sqlite._prune import prune
+from dercp.store.sqlite._spools import Account, SpoolName, Spools
+
+ROW_BYTES = 128
+"""What a row takes beside its payload, roughly."""
+
+STRETCHES_MAX = 1_000_000
+"""Of all spools: they are kept in memory, some 200 bytes each."""
+
+
+class Append(NamedTuple):
+    """A call of `append`."""
+
+    frames: Sequence[FrameRecord]
+
+
+class Declare(NamedTuple):
+    """A call of `declare`."""
+
+    gaps: Sequence[GapRecord]
+
+
+class Prune(NamedTuple):
+    """A call of `prune`."""
+
+    now_us: int
+
+
+Call: TypeAlias = Append | Declare | Prune
+Answer: TypeAlias = Appended | Pruned | None
+
+
+class Log:
+    """Performs the calls of a group in one transaction, in their order.
+
+    All its methods run on the writing connection's thread; `held` may be read anywhere.
+    """
+
+    def __init__(self, directory: Path, limits: HistoryLimits) -> None:
+        self._directory = directory
+        self._limits = limits
+        self._contents: Contents | None = None
+        self.held = Held()
+
+    def check(self, db: apsw.Connection) -> None:
+        """Read what is kept in memory, and see that the end of the log can be written."""
+        with transaction(db):
+            contents = self.contents(db)
+            db.execute(INSERT_FRAME, (contents.last_position + 1, 0, 0, 0, 0, 0, 0, 0, b"", b""))
+            db.execute(DELETE_FRAMES, (contents.last_position + 1, contents.last_position + 1))
+
+    def contents(self, db: apsw.Connection) -> Contents:
+        """What the file holds, as far as it is kept in memory."""
+        if self._contents is None:
+            self._contents = Contents(db)
+            self.held = self._contents.held(db)
+        return self._contents
+
+    def perform(self, calls: Sequence[Call], db: apsw.Connection) -> Sequence[Maybe[Answer]]:
+        """What became of each call, now durable."""
+        try:
+            with transaction(db):
+                contents = self.contents(db)
+                room = self._room(db, contents)
+                answers = [self._answer(call, room, contents, db) for call in calls]
+                contents.write(db)
+                held = contents.held(db)
+        except Exception:
+            self._contents = None
+            raise
+        self.held = held
+        return answers
+
+    def _answer(
+        self, call: Call, room: "_Room", contents: Contents, db: apsw.Connection
+    ) -> Maybe[Answer]:
+        try:
+            match call:
+                case Append(frames):
+                    room.take(sum(len(each.payload) + ROW_BYTES for each in frames))
+                    return Value(_append(frames, contents, db))
+                case Declare(gaps):
+                    room.take(len(gaps) * ROW_BYTES)
+                    _declare(gaps, contents, db)
+                    return Value(None)
+                case Prune(now_us):
+                    contents.write(db)
+                    return Value(prune(db, contents, self._limits, now_us))
+                case _:
+                    assert_never(call)
+        except LogFull as full:
+            return Error(full)
+
+    def _room(self, db: apsw.Connection, contents: Contents) -> "_Room":
+        disk = os.statvfs(self._directory)
+        return _Room(
+            self._limits,
+            contents.spools,
+            log_bytes=self._limits.bytes_max - bytes_used(db),
+            disk_bytes=disk.f_bavail * disk.f_frsize - self._limits.disk_reserve_bytes,
+        )
+
+
+class _Room:
+    """How much the calls of a group may still write."""
+
+    def __init__(
+        self, limits: HistoryLimits, spools: Spools, *, log_bytes: int, disk_bytes: int
+    ) -> None:
+        self._limits = limits
+        self._spools = spools
+        self._log_bytes = log_bytes
+        self._disk_bytes = disk_bytes
+
+    def take(self, count: int) -> None:
+        """Claim so many bytes.
+
+        Raises:
+            LogFull: There are not as many.
+        """
+        if self._log_bytes < count:
+            raise LogFull(
+                f"the ingest log holds its {self._limits.bytes_max:,} bytes; telemetry waits at "
+                "the edges until older history is pruned: allow more, or retain less"
+            )
+        if self._disk_bytes < count:
+            raise LogFull(
+                f"the disk of the ingest log is down to the {self._limits.disk_reserve_bytes:,} "
+                "bytes kept for dispatches and audit; telemetry waits at the edges: free some room"
+            )
+        if self._spools.stretches >= STRETCHES_MAX:
+            raise LogFull(
+                f"the ingest log knows {STRETCHES_MAX:,} separate stretches of batches and keeps "
+                "no more in memory; find the edge that sends every other batch"
+            )
+        self._log_bytes -= count
+        self._disk_bytes -= count
+
+
+def _append(frames: Sequence[FrameRecord], contents: Contents, db: apsw.Connection) -> Appended:
+    stored = 0
+    for frame in frames:
+        name = SpoolName(frame.tenant_id, frame.agent_id, frame.spool_id)
+        spool = contents.spools.find(db, name)
+        if frame.sequence not in spool.stored:
+            contents.add(spool, frame)
+            stored += 1
+            if frame.sequence in spool.declared:
+                drop_filled(db, spool, frame.sequence)
+    return Appended(stored=stored, duplicates=len(frames) - stored)
+
+
+def _declare(gaps: Sequence[GapRecord], contents: Contents, db: apsw.Connection) -> None:
+    for gap in gaps:
+        name = SpoolName(gap.tenant_id, gap.agent_id, gap.spool_id)
+        spool = contents.spools.find(db, name)
+        stretch = Stretch(gap.first_sequence, gap.last_sequence, gap.from_us, gap.to_us)
+        contents.spools.account_for(spool, Account.DECLARED, stretch)
+        put_gap(db, spool, gap)
+    contents.spools.save(db)
