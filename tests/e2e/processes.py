@@ -38,6 +38,13 @@ class Dercp:
             lambda: next((line for line in self.log if line.get("event") == event), None), within_s
         )
 
+    async def wait_logged_text(self, text: str, *, within_s: float = START_WITHIN_S) -> str:
+        """The first line on standard error that contains this text."""
+        return await self._wait(
+            lambda: next((e for line in self.log if text in (e := str(line.get("event")))), None),
+            within_s,
+        )
+
     async def wait_printed(self, text: str, *, within_s: float = START_WITHIN_S) -> str:
         """All that was printed, once it contains the text."""
         return await self._wait(lambda: self.printed if text in self.printed else None, within_s)
