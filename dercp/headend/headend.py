@@ -36,7 +36,7 @@ from dercp.headend.roster import Roster
 from dercp.headend.supervision import RESTART
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from actors import Event, System
     from dercp.headend.listener import Door
@@ -129,11 +129,30 @@ class Headend:
         await trio.lowlevel.checkpoint()
 
 
+def new_dispatch_id(now_us: int) -> str:
+    """An id that sorts by time and cannot be guessed (the layout of UUID version 7)."""
+    return f"{now_us // 1000:012x}{secrets.token_hex(10)}"
+
+
 @asynccontextmanager
 async def open_headend(
-    store: Store, door: Door, *, settings: HeadendSettings, clock: Clock
+    store: Store,
+    door: Door,
+    *,
+    settings: HeadendSettings,
+    clock: Clock,
+    seed: int | None = None,
+    new_id: Callable[[int], str] = new_dispatch_id,
 ) -> AsyncIterator[Headend]:
     """Run a headend beside the block; leaving the block drains and stops it in order.
+
+    Args:
+        store: Where everything durable is.
+        door: Where agents call.
+        settings: How much of everything.
+        clock: The wall clock.
+        seed: Makes the randomness of a test repeatable.
+        new_id: Names a dispatch taken at that time.
 
     Raises:
         OSError: The gRPC port is not to be had.
@@ -145,7 +164,7 @@ async def open_headend(
     book = DispatchBook(
         ended_max=settings.dispatches_remembered_max, grace_s=settings.dispatch_grace_s
     )
-    async with open_system("headend", grace_s=settings.stop_within_s) as system:
+    async with open_system("headend", seed=seed, grace_s=settings.stop_within_s) as system:
         system.events.listen(_log_event)
         desk = await system.root.start(
             ChildSpec[DeskMessage](
@@ -157,7 +176,7 @@ async def open_headend(
                     counts,
                     settings=settings,
                     clock=clock,
-                    new_id=new_dispatch_id,
+                    new_id=new_id,
                 ),
                 mailbox=MailboxSpec(capacity=settings.desk_mailbox_max, on_full=OnFull.BLOCK),
             )
@@ -183,14 +202,7 @@ async def open_headend(
             system, roster, gate, door, book, store, counts, core=(desk, fleet)
         )
         system.events.listen(operations.note)
-        await core.start(
-            ChildSpec[None](
-                name="listener",
-                factory=lambda: ListenerActor(door, gate, settings),
-                mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
-                grace_s=settings.stop_within_s,
-            )
-        )
+        await core.start(_listener(door, gate, settings))
         headend = Headend(
             system,
             RosterReader(roster, settings=settings, clock=clock),
@@ -204,9 +216,13 @@ async def open_headend(
         await headend.drain()
 
 
-def new_dispatch_id(now_us: int) -> str:
-    """An id that sorts by time and cannot be guessed (the layout of UUID version 7)."""
-    return f"{now_us // 1000:012x}{secrets.token_hex(10)}"
+def _listener(door: Door, gate: Gate, settings: HeadendSettings) -> ChildSpec[None]:
+    return ChildSpec[None](
+        name="listener",
+        factory=lambda: ListenerActor(door, gate, settings),
+        mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
+        grace_s=settings.stop_within_s,
+    )
 
 
 def _log_event(event: Event) -> None:
