@@ -82,7 +82,7 @@ async def _serve_one(
     """Serve one connection; what goes wrong in it ends it alone."""
     try:
         # Its annotations know the streams of its own loop only.
-        await TCPServer(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
+        await TCPServer(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type] # duck-typed
     except Exception:  # noqa: BLE001 - a peer's bytes must not end the server
         _log.exception("http_connection_failed")
 
