@@ -39,7 +39,10 @@ class KindOption(StrEnum):
 
 
 Site = Annotated[str | None, typer.Option(metavar="ID", help="Only the assets of this site.")]
-Kind = Annotated[KindOption | None, typer.Option(help="Only assets of this kind.")]
+Kind = Annotated[
+    KindOption | None,
+    typer.Option(metavar="KIND", help="Only this kind: storage, pv, wind or ev."),
+]
 
 
 def assets(

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from dercp.cli.shapes import Agent, Asset, Point, Telemetry
 
-# Marks a number that must not be taken for the present one, colours or not.
+# In front of a number that must not be taken for the present one, colours or not.
 DOUBT = "?"
 GIVING_WAY = frozenset({"site", "name", "peer"})
 
@@ -124,11 +124,11 @@ def value(point: Point | None, form: str, *, old: bool) -> Text:
         return Text("")
     if point.value is None:
         # Without a reason the device simply has none, as a setpoint when none is in force.
-        return Text(f"unknown{DOUBT}", "yellow") if point.reasons else Text("- ")
+        return Text("unknown", "yellow") if point.reasons else Text("-")
     number = format(point.value, form)
     if old:
-        return Text(number + DOUBT, "yellow strike")
-    return Text(number + " ") if point.quality == "good" else Text(number + DOUBT, "yellow")
+        return Text(DOUBT + number, "yellow strike")
+    return Text(number) if point.quality == "good" else Text(DOUBT + number, "yellow")
 
 
 def clock_time(instant: datetime | None, *, with_date: bool = False) -> str:
