@@ -218,6 +218,14 @@ def test_something_else_at_the_port_is_told(url: str, api: FakeApi) -> None:
     assert "does not speak dercp's API" in done.stderr
 
 
+def test_an_answer_of_another_shape_is_told(url: str, api: FakeApi) -> None:
+    """A headend of another release, or something that only looks like one."""
+    api.items("/telemetry", {"name": "Printer"})
+    done = dercp("watch", "--url", url)
+    assert done.exit_code == Exit.UNAVAILABLE
+    assert "not what this release expects" in done.stderr
+
+
 def test_the_kinds_are_those_of_the_model() -> None:
     """The help has its own list, so that it need not load the model."""
     assert [kind.value for kind in KindOption] == [kind.value for kind in Kind]
