@@ -185,17 +185,7 @@ async def open_headend(
         core = await system.root.supervise(
             SupervisorSpec(name="core", strategy=Strategy.REST_FOR_ONE, restart=RESTART)
         )
-        fleet = await core.start(
-            ChildSpec[FleetMessage](
-                name="fleet",
-                factory=lambda: FleetActor(
-                    roster, store, desk=desk, settings=settings, clock=clock
-                ),
-                mailbox=MailboxSpec(capacity=settings.fleet_mailbox_max, on_full=OnFull.BLOCK),
-                # At the end every session's end is to be written down.
-                grace_s=settings.stop_within_s,
-            )
-        )
+        fleet = await core.start(_fleet(roster, store, desk, settings, clock))
         sessions = await core.supervise(SupervisorSpec(name="sessions", restart=RESTART))
         gate = Gate(sessions, counts, fleet=fleet, desk=desk, settings=settings, clock=clock)
         operations = HeadendOperations(
@@ -203,17 +193,23 @@ async def open_headend(
         )
         system.events.listen(operations.note)
         await core.start(_listener(door, gate, settings))
-        headend = Headend(
-            system,
-            RosterReader(roster, settings=settings, clock=clock),
-            DeskFront(desk, book, store.dispatches, submit_within_s=settings.submit_within_s),
-            operations,
-            door,
-            roster,
-            settings,
-        )
+        reader = RosterReader(roster, settings=settings, clock=clock)
+        front = DeskFront(desk, book, store.dispatches, submit_within_s=settings.submit_within_s)
+        headend = Headend(system, reader, front, operations, door, roster, settings)
         yield headend
         await headend.drain()
+
+
+def _fleet(
+    roster: Roster, store: Store, desk: DeskRef, settings: HeadendSettings, clock: Clock
+) -> ChildSpec[FleetMessage]:
+    return ChildSpec[FleetMessage](
+        name="fleet",
+        factory=lambda: FleetActor(roster, store, desk=desk, settings=settings, clock=clock),
+        mailbox=MailboxSpec(capacity=settings.fleet_mailbox_max, on_full=OnFull.BLOCK),
+        # At the end every session's end is to be written down.
+        grace_s=settings.stop_within_s,
+    )
 
 
 def _listener(door: Door, gate: Gate, settings: HeadendSettings) -> ChildSpec[None]:
