@@ -100,10 +100,10 @@ class Call:
     async def receive_into(self, take: Callable[[list[bytes]], None]) -> None:
         """Give messages to `take` as they come; returns at the orderly end.
 
-        `take` is called by the task that reads the connection: no task is switched for a
-        message, which saves a sixth of what receiving and answering it costs. It must be
-        quick, and cannot wait; who must wait uses `receive`. What it raises is raised
-        here, and harms no other call. Raises like `receive`.
+        `take` is called by the task that reads the connection, which saves a task switch a
+        message (`benchmarks/link.py` tells how much that is). It must be quick, and cannot
+        wait; who must wait uses `receive`. What it raises is raised here, and harms no
+        other call. Raises like `receive`.
         """
         buffer = self._stream.buffer
         faults: list[Exception] = []
