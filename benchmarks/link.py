@@ -257,9 +257,7 @@ async def compare(*, connections: int, rounds: int) -> None:
             for case in cases:
                 await case.talk()
         nursery.cancel_scope.cancel()
-    print(
-        f"{connections} connections, {1 / PERIOD_S:g} messages of {len(MESSAGE)} bytes a second each"
-    )
+    print(f"{connections} connections, on each {1 / PERIOD_S:g} messages a second")
     print(f"{'':24} {'µs a frame':>10} {'ratio':>6} {'ms a handshake':>15} {'KiB each':>9}")
     for case in cases:
         case.stop()
