@@ -21,7 +21,7 @@ from dercp.link import LinkError
 from dercp.wire.registration import encode_registration, registration_id
 from dercp.wire.v1 import edge_link_pb2 as upb
 
-EXAMPLES = int(os.environ.get("DERCP_FUZZ_EXAMPLES", "400"))
+EXAMPLES = int(os.environ.get("DERCP_FUZZ_EXAMPLES", "1000"))
 fuzzed = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
