@@ -66,10 +66,11 @@ class Context(Generic[M]):
         cell: What the runtime keeps for this actor; not for users.
     """
 
-    __slots__ = ("_batch", "_current", "cell")
+    __slots__ = ("_batch", "_current", "_restarts", "cell")
 
     def __init__(self, cell: "ActorCell[M]") -> None:
         self.cell = cell
+        self._restarts = cell.incarnations
         self._current: Letter[M] | None = None  # in the hand of `serve`
         self._batch: list[Letter[M]] = []  # given out by `receive_batch`
 
@@ -91,7 +92,7 @@ class Context(Generic[M]):
     @property
     def restarts(self) -> int:
         """How many incarnations there were before this one."""
-        return self.cell.restarts
+        return self._restarts
 
     @property
     def events(self) -> EventStream:

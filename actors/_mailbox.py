@@ -217,8 +217,7 @@ class Mailbox(Generic[M]):
     def _is_awaited(self, letter: Envelope[M]) -> bool:
         if letter.is_open and trio.current_time() < letter.expires_at:
             return True
-        letter.is_open = False  # its asker's own deadline answers it
-        self.expired += 1
+        self.expired += 1  # the asker is gone, or about to be told by `Deadlines`
         self._owner.undelivered(Undelivered.EXPIRED, letter.body)
         return False
 

@@ -114,6 +114,8 @@ class SupervisorCell(Cell):
         self._failure = None
         self._window = RestartWindow(self._spec.restart)
         self._revivals.clear()
+        for cell in self.children.values():
+            cell.start_failure = None
         self._duty = trio.CancelScope()
         if self.order is not Order.LIVE:
             self._duty.cancel("told to end before it began")
@@ -235,7 +237,7 @@ class SupervisorCell(Cell):
                     await cell.wait_state(*SETTLED)
 
     def _is_due(self, cell: Cell, revival: trio.CancelScope | None = None) -> bool:
-        is_down = cell.state in (State.NEW, State.DOWN)
+        is_down = cell.state in (State.NEW, State.DOWN) and cell.start_failure is None
         return is_down and self._revivals.get(cell) is revival
 
     @property

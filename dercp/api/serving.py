@@ -20,7 +20,17 @@ from hypercorn.config import Config
 from hypercorn.logging import Logger
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGIFramework, ConnectionState, ResponseSummary, WWWScope
+from hypercorn.typing import (
+    ASGIFramework,
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    ASGISendEvent,
+    ConnectionState,
+    ResponseSummary,
+    Scope,
+    WWWScope,
+)
 
 from dercp.api.settings import ApiSettings, TlsFiles
 
@@ -52,7 +62,9 @@ async def serve_api(
     writes = _Writes(settings.write_within_s)
     limiter = trio.CapacityLimiter(settings.connections_max)
     context = WorkerContext(None)
-    serve_one = partial(_serve_one, ASGIWrapper(app), _hypercorn_config(settings), context)
+    serve_one = partial(
+        _serve_one, ASGIWrapper(_finishing(app)), _hypercorn_config(settings), context
+    )
     bounded = [_BoundedListener(listener, limiter, writes) for listener in listeners]
     async with trio.open_nursery() as connections:
         try:
@@ -76,13 +88,40 @@ async def serve_api(
             writes.end_by(stop_at)
 
 
+def _finishing(app: ASGIFramework) -> ASGIFramework:
+    """The application, not told of a disconnect once its answer is complete.
+
+    Hypercorn says "disconnect" at the end of every request, and arms the connection's idle
+    timer right after it. Quart cancels the request at that word, in the midst of arming:
+    the connection would then stay for as long as its peer likes, also when we stop.
+    """
+
+    async def answered(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        complete = False
+
+        async def send_noting_the_end(event: ASGISendEvent) -> None:
+            nonlocal complete
+            complete = event["type"] == "http.response.body" and not event.get("more_body")
+            await send(event)
+
+        async def receive_until_the_end() -> ASGIReceiveEvent:
+            event = await receive()
+            if complete and event["type"] == "http.disconnect":
+                await trio.sleep_forever()
+            return event
+
+        await app(scope, receive_until_the_end, send_noting_the_end)
+
+    return answered
+
+
 async def _serve_one(
     app: ASGIWrapper, config: Config, context: WorkerContext, stream: "_Connection"
 ) -> None:
     """Serve one connection; what goes wrong in it ends it alone."""
     try:
         # Its annotations know the streams of its own loop only.
-        await TCPServer(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
+        await TCPServer(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type] # duck-typed
     except Exception:  # noqa: BLE001 - a peer's bytes must not end the server
         _log.exception("http_connection_failed")
 

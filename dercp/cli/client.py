@@ -106,6 +106,21 @@ class ApiClient:
         raise CommandError(sentence, *told_apart)
 
 
+def read(item: msgspec.Raw, shape: type[T]) -> T:
+    """One item of a list, or an answer kept for later.
+
+    Raises:
+        CommandError: It is not what dercp's API gives there.
+    """
+    try:
+        return msgspec.json.decode(item, type=shape)
+    except msgspec.MsgspecError as error:
+        raise CommandError(
+            f"the answer is not what this release expects ({error}); is the headend another one?",
+            code=Exit.UNAVAILABLE,
+        ) from None
+
+
 def _reason(error: httpx.RequestError) -> str:
     """The cause in words, without its number."""
     return str(error).partition("] ")[2] or str(error) or type(error).__name__

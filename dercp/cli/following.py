@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from dercp.cli.client import ApiClient, Unanswered, Unavailable
+from dercp.cli.client import ApiClient, Unanswered, Unavailable, read
 from dercp.cli.clock import Pause
 from dercp.cli.exits import CommandError, Exit
 from dercp.cli.parse import Duration
@@ -89,7 +89,7 @@ class Follower:
 
     def _take(self, answer: msgspec.Raw) -> Dispatch:
         self.answer = answer
-        return msgspec.json.decode(answer, type=Dispatch)
+        return read(answer, Dispatch)
 
 
 def _judge(dispatch: Dispatch, say: Callable[[str], None]) -> None:

@@ -2,9 +2,39 @@
 
 import sys
 from collections.abc import Iterable
+from typing import Protocol, TypeVar
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, RenderableType
+
+from dercp.cli.client import read
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class TableMaker(Protocol[T_contra]):
+    """Makes a table that fits a terminal."""
+
+    def __call__(self, items: Iterable[T_contra], /, *, width: int) -> RenderableType:
+        """The table, for a terminal of so many columns."""
+
+
+def show(
+    found: Iterable[msgspec.Raw],
+    shape: type[T],
+    table: TableMaker[T],
+    *,
+    nothing: str,
+    json: bool,
+) -> None:
+    """Show a list in the way that fits who reads it; `nothing` tells people that it is empty."""
+    console = Console(highlight=False)
+    if wants_json(asked=json, console=console):
+        write_json_list(found)
+        return
+    items = [read(raw, shape) for raw in found]
+    console.print(table(items, width=console.width) if items else nothing)
 
 
 def wants_json(*, asked: bool, console: Console) -> bool:

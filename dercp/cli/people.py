@@ -1,20 +1,13 @@
 """Commands for people at a terminal: look at the fleet, follow it, dispatch an asset."""
 
 import uuid
-from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from dercp.cli.exits import CommandError, Exit, told
 from dercp.cli.parse import Duration, parse_duration, parse_megawatts, parse_url
-
-if TYPE_CHECKING:
-    import msgspec
-    from rich.console import RenderableType
-
-T = TypeVar("T")
 
 Url = Annotated[
     str,
@@ -39,7 +32,10 @@ class KindOption(StrEnum):
 
 
 Site = Annotated[str | None, typer.Option(metavar="ID", help="Only the assets of this site.")]
-Kind = Annotated[KindOption | None, typer.Option(help="Only assets of this kind.")]
+Kind = Annotated[
+    KindOption | None,
+    typer.Option(metavar="KIND", help="Only this kind: storage, pv, wind or ev."),
+]
 
 
 def assets(
@@ -52,11 +48,12 @@ def assets(
     """
     with told():
         from dercp.cli.client import ApiClient
+        from dercp.cli.output import show
         from dercp.cli.shapes import Asset
         from dercp.cli.tables import assets_table
 
         found = ApiClient(url).items("/assets", site_id=site, kind=kind)
-        _show(found, Asset, assets_table, nothing="no assets", json=json)
+        show(found, Asset, assets_table, nothing="no assets", json=json)
 
 
 def agents(url: Url = DEFAULT_URL, *, json: Json = False) -> None:
@@ -66,11 +63,12 @@ def agents(url: Url = DEFAULT_URL, *, json: Json = False) -> None:
     """
     with told():
         from dercp.cli.client import ApiClient
+        from dercp.cli.output import show
         from dercp.cli.shapes import Agent
         from dercp.cli.tables import agents_table
 
         found = ApiClient(url).items("/agents")
-        _show(found, Agent, agents_table, nothing="no agent has called yet", json=json)
+        show(found, Agent, agents_table, nothing="no agent has called yet", json=json)
 
 
 def watch(
@@ -176,27 +174,6 @@ def dispatch(
         finally:
             if quiet and follower.answer is not None:
                 write_json(follower.answer)
-
-
-def _show(
-    found: "Iterable[msgspec.Raw]",
-    shape: type[T],
-    table: "Callable[[Iterable[T]], RenderableType]",
-    *,
-    nothing: str,
-    json: bool,
-) -> None:
-    import msgspec
-    from rich.console import Console
-
-    from dercp.cli.output import wants_json, write_json_list
-
-    console = Console(highlight=False)
-    if wants_json(asked=json, console=console):
-        write_json_list(found)
-        return
-    items = [msgspec.json.decode(raw, type=shape) for raw in found]
-    console.print(table(items) if items else nothing)
 
 
 def _nothing(_line: str) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from dercp.cli.client import ApiClient, Unavailable
+from dercp.cli.client import ApiClient, Unavailable, read
 from dercp.cli.clock import Pause
 from dercp.cli.exits import tell
 from dercp.cli.output import counted, write_json
@@ -65,7 +65,7 @@ class Watch:
                 silent = bool(look.because)
                 tell("watch", look.because or "the headend answers again")
             for raw in look.items:
-                item = msgspec.json.decode(raw, type=Telemetry)
+                item = read(raw, Telemetry)
                 if item.asset_id not in shown or shown[item.asset_id] != item.source_time:
                     shown[item.asset_id] = item.source_time
                     write_json(raw)
@@ -105,7 +105,7 @@ class Watch:
 
     def _picture(self, look: Look, size: ConsoleDimensions) -> RenderableType:
         rows = max(1, size.height - LINES_BESIDE_ROWS)
-        items = [msgspec.json.decode(raw, type=Telemetry) for raw in look.items[:rows]]
+        items = [read(raw, Telemetry) for raw in look.items[:rows]]
         table = telemetry_table(items, width=size.width, unanswered_s=look.unanswered_s)
         note = f"{counted(len(look.items), 'asset')}, every {self._every}, Ctrl-C ends"
         if len(look.items) > rows:

@@ -28,8 +28,8 @@ class AssetActor(Actor[AssetMessage]):
         self._twin = twin
         self._desk = desk
 
-    async def on_start(self, context: Context[AssetMessage]) -> None:
-        """After a crash, have delivered anew what may have been in hand."""
+    async def run(self, context: Context[AssetMessage]) -> None:
+        """After a crash, have delivered anew what may have been in hand; then serve."""
         if context.restarts:
             await self._desk.tell(
                 AssetsUnreachable(
@@ -37,6 +37,7 @@ class AssetActor(Actor[AssetMessage]):
                     reason=DispatchReason.HEADEND_RESTARTED,
                 )
             )
+        await context.serve(self.handle)
 
     async def handle(self, message: AssetMessage) -> None:
         """Follow the link; hand a dispatch to it, or say at once that there is none."""

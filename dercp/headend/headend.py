@@ -36,7 +36,7 @@ from dercp.headend.roster import Roster
 from dercp.headend.supervision import RESTART
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from actors import Event, System
     from dercp.headend.listener import Door
@@ -129,11 +129,30 @@ class Headend:
         await trio.lowlevel.checkpoint()
 
 
+def new_dispatch_id(now_us: int) -> str:
+    """An id that sorts by time and cannot be guessed (the layout of UUID version 7)."""
+    return f"{now_us // 1000:012x}{secrets.token_hex(10)}"
+
+
 @asynccontextmanager
 async def open_headend(
-    store: Store, door: Door, *, settings: HeadendSettings, clock: Clock
+    store: Store,
+    door: Door,
+    *,
+    settings: HeadendSettings,
+    clock: Clock,
+    seed: int | None = None,
+    new_id: Callable[[int], str] = new_dispatch_id,
 ) -> AsyncIterator[Headend]:
     """Run a headend beside the block; leaving the block drains and stops it in order.
+
+    Args:
+        store: Where everything durable is.
+        door: Where agents call.
+        settings: How much of everything.
+        clock: The wall clock.
+        seed: Makes the randomness of a test repeatable.
+        new_id: Names a dispatch taken at that time.
 
     Raises:
         OSError: The gRPC port is not to be had.
@@ -145,7 +164,7 @@ async def open_headend(
     book = DispatchBook(
         ended_max=settings.dispatches_remembered_max, grace_s=settings.dispatch_grace_s
     )
-    async with open_system("headend", grace_s=settings.stop_within_s) as system:
+    async with open_system("headend", seed=seed, grace_s=settings.stop_within_s) as system:
         system.events.listen(_log_event)
         desk = await system.root.start(
             ChildSpec[DeskMessage](
@@ -157,7 +176,7 @@ async def open_headend(
                     counts,
                     settings=settings,
                     clock=clock,
-                    new_id=new_dispatch_id,
+                    new_id=new_id,
                 ),
                 mailbox=MailboxSpec(capacity=settings.desk_mailbox_max, on_full=OnFull.BLOCK),
             )
@@ -166,47 +185,40 @@ async def open_headend(
         core = await system.root.supervise(
             SupervisorSpec(name="core", strategy=Strategy.REST_FOR_ONE, restart=RESTART)
         )
-        fleet = await core.start(
-            ChildSpec[FleetMessage](
-                name="fleet",
-                factory=lambda: FleetActor(
-                    roster, store, desk=desk, settings=settings, clock=clock
-                ),
-                mailbox=MailboxSpec(capacity=settings.fleet_mailbox_max, on_full=OnFull.BLOCK),
-                # At the end every session's end is to be written down.
-                grace_s=settings.stop_within_s,
-            )
-        )
+        fleet = await core.start(_fleet(roster, store, desk, settings, clock))
         sessions = await core.supervise(SupervisorSpec(name="sessions", restart=RESTART))
         gate = Gate(sessions, counts, fleet=fleet, desk=desk, settings=settings, clock=clock)
         operations = HeadendOperations(
             system, roster, gate, door, book, store, counts, core=(desk, fleet)
         )
         system.events.listen(operations.note)
-        await core.start(
-            ChildSpec[None](
-                name="listener",
-                factory=lambda: ListenerActor(door, gate, settings),
-                mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
-                grace_s=settings.stop_within_s,
-            )
-        )
-        headend = Headend(
-            system,
-            RosterReader(roster, settings=settings, clock=clock),
-            DeskFront(desk, book, store.dispatches, submit_within_s=settings.submit_within_s),
-            operations,
-            door,
-            roster,
-            settings,
-        )
+        await core.start(_listener(door, gate, settings))
+        reader = RosterReader(roster, settings=settings, clock=clock)
+        front = DeskFront(desk, book, store.dispatches, submit_within_s=settings.submit_within_s)
+        headend = Headend(system, reader, front, operations, door, roster, settings)
         yield headend
         await headend.drain()
 
 
-def new_dispatch_id(now_us: int) -> str:
-    """An id that sorts by time and cannot be guessed (the layout of UUID version 7)."""
-    return f"{now_us // 1000:012x}{secrets.token_hex(10)}"
+def _fleet(
+    roster: Roster, store: Store, desk: DeskRef, settings: HeadendSettings, clock: Clock
+) -> ChildSpec[FleetMessage]:
+    return ChildSpec[FleetMessage](
+        name="fleet",
+        factory=lambda: FleetActor(roster, store, desk=desk, settings=settings, clock=clock),
+        mailbox=MailboxSpec(capacity=settings.fleet_mailbox_max, on_full=OnFull.BLOCK),
+        # At the end every session's end is to be written down.
+        grace_s=settings.stop_within_s,
+    )
+
+
+def _listener(door: Door, gate: Gate, settings: HeadendSettings) -> ChildSpec[None]:
+    return ChildSpec[None](
+        name="listener",
+        factory=lambda: ListenerActor(door, gate, settings),
+        mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
+        grace_s=settings.stop_within_s,
+    )
 
 
 def _log_event(event: Event) -> None:

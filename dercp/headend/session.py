@@ -42,6 +42,9 @@ MESSAGES_PER_WAKE_MAX = 64
 REGISTRATION_BYTES_INLINE_MAX = 64 * 1024
 # How soon an agent may be back that was sent away because this headend has too much to do.
 OVERLOADED_RETRY_S = 5.0
+# After the last word the agent may still speak, and end the call itself, once it has heard it:
+# a call that is reset at once may hide that word from an agent which is busy sending.
+PART_WITHIN_S = 2.0
 
 
 class SessionActor(Actor[SessionMessage]):
@@ -110,7 +113,8 @@ class SessionActor(Actor[SessionMessage]):
                 raise WireError(v1.RejectCode.HELLO_EXPECTED, "the first message must be a Hello")
             admission = await self._admit(hello, context)
         except WireError as error:
-            await self._reject_and_end(error.code, error.detail)
+            await self._reject_and_part(error.code, error.detail)
+            await self._listen()
             return False
         await self._welcome(admission)
         return True
@@ -187,14 +191,15 @@ class SessionActor(Actor[SessionMessage]):
                 await self._take_all(messages, trio.current_time())
                 self._silent_since_s = trio.current_time()
         except WireError as error:
-            await self._reject_and_end(error.code, error.detail)
-        else:
-            self._end("agent_closed")
+            if self._facts.reason is None:
+                await self._reject_and_part(error.code, error.detail)
+            await trio.sleep(PART_WITHIN_S)
+        self._end("agent_closed")
 
     async def _take_all(self, messages: list[bytes], heard_mono_s: float) -> None:
         for message in messages:
-            if self._facts.reason is not None:
-                return  # it is over; a superseded session has no say any more
+            if self._facts.reason not in {None, "drained"}:
+                return  # it was sent away, or superseded: it has no say any more
             try:
                 await self._take(decode_uplink(message), heard_mono_s)
             except WireError as error:
@@ -261,16 +266,16 @@ class SessionActor(Actor[SessionMessage]):
         """Say it to the agent."""
         match message:
             case SendDispatch(dispatch=dispatch):
-                await self._send(v1.Downlink(dispatch=dispatch_to_wire(dispatch)))
+                if self._facts.reason is None:  # else the desk takes it back at the end
+                    await self._send(v1.Downlink(dispatch=dispatch_to_wire(dispatch)))
             case Superseded(epoch=epoch):
-                await self._reject_and_end(
+                await self._reject_and_part(
                     v1.RejectCode.SUPERSEDED, f"a newer session (epoch {epoch}) has begun"
                 )
             case DrainAgent(reconnect_within_s=within_s, reason=reason):
-                self._facts.end("drained")
+                self._part("drained")
                 drain = v1.Drain(reconnect_within_ms=round(within_s * 1000), reason=reason)
                 await self._send(v1.Downlink(drain=drain))
-                self._end("drained")
             case _:
                 assert_never(message)
 
@@ -290,29 +295,31 @@ class SessionActor(Actor[SessionMessage]):
         """Refuse one message; after too many, the session."""
         self._facts.count_reject(code)
         if self._facts.rejects >= self._settings.rejects_per_session_max:
-            self._facts.end("too_many_rejects")
+            self._part("too_many_rejects")
             detail = "too many rejects in one session"
             await self._send_reject(v1.Reject(code=code, detail=detail, final=True))
-            self._end("too_many_rejects")
         else:
             await self._send_reject(v1.Reject(code=code, detail=detail, sequence=sequence))
 
-    async def _reject_and_end(self, code: v1.RejectCode, detail: str) -> None:
+    async def _reject_and_part(self, code: v1.RejectCode, detail: str) -> None:
         """Refuse the session. Why it ends stands, even if the agent cannot be told any more."""
         name = (code.name or "unspecified").lower()
-        reason = name if code is v1.RejectCode.SUPERSEDED else f"rejected_{name}"
         retry_s = OVERLOADED_RETRY_S if code is v1.RejectCode.OVERLOADED else 0.0
         self._facts.count_reject(code)
         self._facts.detail = detail
-        self._facts.end(reason)
+        self._part(name if code is v1.RejectCode.SUPERSEDED else f"rejected_{name}")
         await self._send_reject(
             v1.Reject(code=code, detail=detail, retry_after_ms=round(retry_s * 1000), final=True)
         )
-        self._end(reason)
 
     async def _send_reject(self, reject: v1.Reject) -> None:
         reject.detail = reject.detail[:500]
         await self._send(v1.Downlink(reject=reject))
+
+    def _part(self, reason: str) -> None:
+        """The last word is about to be said: the agent ends the call, or we do in a moment."""
+        self._facts.end(reason)
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + PART_WITHIN_S)
 
     def _end(self, reason: str) -> None:
         """Say why it is over; the first word stands. Takes effect at the next checkpoint."""

@@ -1,7 +1,6 @@
 """One open RPC."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import msgspec
 import trio
@@ -82,14 +81,17 @@ class Call:
 
         Messages that came in one read are received in one wake-up. Raises like `receive`.
         """
+        buffer = self._stream.buffer
         if self._is_ready():
             await trio.lowlevel.checkpoint()
-        buffer = self._stream.buffer
-        with self._receiving_alone():
+        self._begin_receiving()
+        try:
             while not self._is_ready():
                 buffer.expect()
                 self._sent_in_turn = 0
                 await self._arrival.park()
+        finally:
+            self._end_receiving()
         if not len(buffer):
             self._raise_if_not_orderly()
             return []
@@ -98,10 +100,10 @@ class Call:
     async def receive_into(self, take: Callable[[list[bytes]], None]) -> None:
         """Give messages to `take` as they come; returns at the orderly end.
 
-        `take` is called by the task that reads the connection: no task is switched for a
-        message, which saves a sixth of what receiving and answering it costs. It must be
-        quick, and cannot wait; who must wait uses `receive`. What it raises is raised
-        here, and harms no other call. Raises like `receive`.
+        `take` is called by the task that reads the connection, which saves a task switch a
+        message (`benchmarks/link.py` tells how much that is). It must be quick, and cannot
+        wait; who must wait uses `receive`. What it raises is raised here, and harms no
+        other call. Raises like `receive`.
         """
         buffer = self._stream.buffer
         faults: list[Exception] = []
@@ -118,11 +120,14 @@ class Call:
                 buffer.expect()
 
         await trio.lowlevel.checkpoint()
-        with self._receiving_alone():
+        self._begin_receiving()
+        try:
             buffer.wake = pass_on
             pass_on()
             while not faults and not self._is_ready():
                 await self._arrival.park()
+        finally:
+            self._end_receiving()
         if faults:
             raise faults[0]
         self._raise_if_not_orderly()
@@ -215,17 +220,15 @@ class Call:
                 f"{self._limits.message_bytes_max} bytes",
             )
 
-    @contextmanager
-    def _receiving_alone(self) -> Iterator[None]:
+    def _begin_receiving(self) -> None:
         if self._receiving:
             raise trio.BusyResourceError("another task is receiving from this call")
         self._receiving = True
-        try:
-            yield
-        finally:
-            self._receiving = False
-            self._stream.buffer.awaited = False
-            self._stream.buffer.wake = self._arrived
+
+    def _end_receiving(self) -> None:
+        self._receiving = False
+        self._stream.buffer.awaited = False
+        self._stream.buffer.wake = self._arrived
 
     def _taken(self, limit: int) -> list[bytes]:
         messages = self._stream.buffer.take(limit)

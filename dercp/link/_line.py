@@ -84,7 +84,9 @@ class Line:
             if not goes_on or self.transport.is_closing():
                 raise LinkRefused(
                     Status.UNAVAILABLE,
-                    self._why or "it closed the connection before saying anything in HTTP/2",
+                    self._why
+                    or "it closed the connection before saying anything in HTTP/2 "
+                    "(does one end speak TLS, and the other not?)",
                 )
             goes_on = self._receive(await self._carrier.receive())
 

@@ -5,14 +5,31 @@ import random
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from puppets import Deed, crash, note, pause, puppet
+from puppets import Boom, Deed, Puppet, crash, note, pause, puppet
 
 import actors
 from actors import OnFull, Restart, Strategy, SupervisorSpec
 from actors.testing import EventRecorder, run_deterministic
 
 TELLS = {"tell": note("hello"), "slow": pause(3), "crash": crash}
-STEPS = st.tuples(st.sampled_from([*TELLS, "ask", "wait", "stop", "kill"]), st.integers(0, 3))
+STEPS = st.tuples(
+    st.sampled_from([*TELLS, "ask", "wait", "stop", "kill", "start"]), st.integers(0, 3)
+)
+
+
+class Flaky(Puppet):
+    """Takes its time to come up, and does not always."""
+
+    def __init__(self, diary: list[str], name: str, rng: random.Random) -> None:
+        super().__init__(diary, name)
+        self.random = rng
+
+    async def on_start(self, context: actors.Context[Deed]) -> None:
+        """Come up, or not."""
+        await trio.sleep(self.random.random())
+        if self.random.random() < 0.3:
+            raise Boom
+        await super().on_start(context)
 
 
 class Ordeal:
@@ -20,6 +37,8 @@ class Ordeal:
 
     def __init__(self, strategy: Strategy, on_full: OnFull) -> None:
         self.asked = 0
+        self.started = 0
+        self.failed = 0
         self.answered = 0
         self.random = random.Random(0)
         box = actors.MailboxSpec[Deed](capacity=3, on_full=on_full)
@@ -34,8 +53,9 @@ class Ordeal:
         """Go through the steps, stop everything, and look at the books."""
         async with actors.open_system("sys", seed=0, restart=Restart(limit=99)) as system:
             recorder = EventRecorder(system.events)
-            site = await system.root.supervise(self.site)
-            refs = [ref for ref in site.children if isinstance(ref, actors.Ref)]
+            self.registry = system.registry
+            self.supervisor = await system.root.supervise(self.site)
+            refs = [ref for ref in self.supervisor.children if isinstance(ref, actors.Ref)]
             with trio.fail_after(600):
                 async with trio.open_nursery() as nursery:
                     for what, index in steps:
@@ -46,6 +66,8 @@ class Ordeal:
     async def step(self, what: str, ref: actors.Ref[Deed], nursery: trio.Nursery) -> None:
         """One thing happens to one actor."""
         match what:
+            case "start":
+                nursery.start_soon(self.start)
             case "ask":
                 nursery.start_soon(self.ask, ref)
             case "wait":
@@ -59,6 +81,22 @@ class Ordeal:
                     ref.tell_nowait(TELLS[what])
                 except (actors.MailboxFull, actors.ActorStopped):
                     await trio.lowlevel.checkpoint()
+
+    async def start(self) -> None:
+        """Start one more, which may fail to come up, by someone who may not wait for it."""
+        self.started += 1
+        name = f"late-{self.started}"
+        spec = actors.ChildSpec[Deed](
+            name=name,
+            factory=lambda: Flaky([], name, self.random),
+            mailbox=puppet().mailbox,
+            grace_s=1,
+        )
+        with trio.move_on_after(self.random.random()):
+            try:
+                await self.supervisor.start(spec)
+            except (Boom, actors.ActorStopped):
+                self.failed += 1
 
     async def ask(self, ref: actors.Ref[Deed]) -> None:
         """Ask, and count the answer of whatever kind."""
@@ -81,8 +119,11 @@ class Ordeal:
             too_late = sum(e.count for e in mine if e.why is actors.Undelivered.STOPPED)
             accounted = seen.handled + seen.dropped + seen.expired + seen.dead_letters
             assert accounted - too_late <= seen.accepted <= accounted
+        started = [event.path for event in recorder.of(actors.Started)]
         ended = [event.path for event in recorder.of(actors.Stopped)]
-        assert sorted(ended) == sorted(["sys", "sys/site", *(ref.path for ref in refs)])
+        assert len(set(ended)) == len(ended)
+        assert set(started) <= set(ended)
+        assert not list(self.registry)
 
 
 @given(

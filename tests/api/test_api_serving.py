@@ -262,3 +262,25 @@ async def test_an_application_that_breaks() -> None:
         async with served(app_of(answer)) as url, httpx.AsyncClient(base_url=url) as http:
             assert (await http.get("/")).status_code == 500
     assert "http_server_failed" in [event["event"] for event in logs]
+
+
+async def test_an_idle_connection_does_not_hold_up_the_stop(headend: FakeHeadend) -> None:
+    """A client that keeps its connection open after an answer is let go at once."""
+    async with httpx.AsyncClient() as http:
+        async with served(headend.app) as url:
+            assert (await http.get(f"{url}/livez")).status_code == httpx.codes.OK
+            told_at = trio.current_time()
+        assert trio.current_time() - told_at < ApiSettings().stop_within_s / 2
+
+
+async def test_a_connection_that_stays_idle_is_closed(headend: FakeHeadend) -> None:
+    """After its answer, too: an idle client takes nobody's place for ever."""
+    settings = ApiSettings(idle_s=0.2)
+    async with served(headend.app, settings=settings) as url:
+        host, port = httpx.URL(url).host, httpx.URL(url).port
+        assert port is not None
+        stream = await trio.open_tcp_stream(host, port)
+        async with stream:
+            await stream.send_all(b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n")
+            answer = b"".join([chunk async for chunk in stream])
+    assert answer.startswith(b"HTTP/1.1 200")

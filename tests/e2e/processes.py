@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,8 +35,24 @@ class Dercp:
 
     async def wait_logged(self, event: str, *, within_s: float = START_WITHIN_S) -> dict[str, Any]:
         """The first log line of this event."""
+        return await self.wait_logged_times(event, 1, within_s=within_s)
+
+    async def wait_logged_times(
+        self, event: str, times: int, *, within_s: float = START_WITHIN_S
+    ) -> dict[str, Any]:
+        """The log line with which this event was there so many times."""
+
+        def look() -> dict[str, Any] | None:
+            lines = (line for line in self.log if line.get("event") == event)
+            return next(islice(lines, times - 1, None), None)
+
+        return await self._wait(look, within_s)
+
+    async def wait_logged_text(self, text: str, *, within_s: float = START_WITHIN_S) -> str:
+        """The first line on standard error that contains this text."""
         return await self._wait(
-            lambda: next((line for line in self.log if line.get("event") == event), None), within_s
+            lambda: next((e for line in self.log if text in (e := str(line.get("event")))), None),
+            within_s,
         )
 
     async def wait_printed(self, text: str, *, within_s: float = START_WITHIN_S) -> str:

@@ -135,7 +135,7 @@ async def test_what_was_acked_is_not_sent_again(autojump_clock: Clock) -> None:
 async def test_a_superseding_session_gets_what_the_older_did_not_answer(
     autojump_clock: Clock,
 ) -> None:
-    """In a second, while the asset is never offline."""
+    """In seconds, while the asset is never offline."""
     async with open_plant() as plant, plant.agent() as older:
         taken = await plant.submit()
         await older.expect_dispatch()
@@ -310,7 +310,9 @@ async def test_a_delivery_that_was_due_on_a_full_disk_is_made_up_for(
         taken = await plant.submit()
         await older.expect_dispatch()
         async with plant.agent() as newer:
-            await trio.sleep(0.5)
+            await older.expect("reject")
+            await older.call.end()
+            await plant.settle()
             assert (await plant.dispatch(taken.dispatch_id)).state == "submitted"
             plant.disk.full = True
             await trio.sleep(5)

@@ -9,6 +9,7 @@ from memory_store import MemoryDisk
 from msgspec.structs import replace
 
 from dercp.headend.views import AgentStatus, AgentView
+from dercp.model.asset import RegistrationLimits
 from dercp.wire.v1 import RejectCode
 
 Clock = trio.abc.Clock
@@ -128,6 +129,21 @@ async def test_a_killed_headend_finds_its_sessions_open_and_ends_them(
     )
     async with open_plant(disk) as plant:
         assert [each.reason for each in view(plant).recent_sessions] == ["headend_restarted"]
+
+
+async def test_a_registration_that_is_too_much_by_now_is_left_out(autojump_clock: Clock) -> None:
+    """The limits were narrowed: the headend starts, and the agent may register anew."""
+    disk = MemoryDisk()
+    async with open_plant(disk) as plant, plant.agent(assets=("bess-1", "bess-2")):
+        pass
+    async with open_plant(disk, registration=RegistrationLimits(assets_max=1)) as plant:
+        assert online(plant) == {}
+        assert view(plant).asset_ids == ()
+        async with plant.agent() as agent:
+            assert agent.welcome is not None
+            assert agent.welcome.epoch == 2
+            assert online(plant) == {"bess-1": True}
+        plant.assert_unharmed()
 
 
 # --- ownership

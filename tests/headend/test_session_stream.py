@@ -416,6 +416,22 @@ async def test_a_drain_tells_every_agent_to_come_back(autojump_clock: Clock) -> 
         plant.assert_unharmed()
 
 
+async def test_a_drained_agent_may_finish_what_it_was_saying(autojump_clock: Clock) -> None:
+    """Its words are taken until it ends the call itself, which it may for two seconds."""
+    async with open_plant() as plant, plant.agent() as agent:
+        taken = await plant.submit()
+        await agent.expect_dispatch()
+        await plant.headend.drain()
+        await agent.expect("drain")
+        await agent.update(taken.dispatch_id, "acked")
+        await agent.call.end()
+        await agent.expect_end()
+        assert trio.current_time() < 1
+        assert await plant.ended_as("drained")
+        assert (await plant.dispatch(taken.dispatch_id)).state == "acked"
+        plant.assert_unharmed()
+
+
 async def test_stopping_the_headend_drains_within_its_time(autojump_clock: Clock) -> None:
     """Leaving the block: Drain to the agent, an end in its record, no actor cut short."""
     async with trio.open_nursery() as nursery:

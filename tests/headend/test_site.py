@@ -8,7 +8,8 @@ from headend_plant import Plant, open_plant
 
 from actors import Crashed, Escalated
 from dercp.headend.asset import AssetActor
-from dercp.headend.messages import AssetMessage, Attached, Deliver, SiteMessage
+from dercp.headend.fleet import FleetActor
+from dercp.headend.messages import Attached, Deliver, Detached, SessionDown, SessionUp
 from dercp.headend.site import SiteActor
 from dercp.headend.twin import Link, Twin
 
@@ -24,25 +25,31 @@ def twin_of(plant: Plant, asset_id: str = "bess-1") -> Twin:
     return plant.headend._roster.twins[asset_id]
 
 
-def break_once(
-    monkeypatch: pytest.MonkeyPatch, actor: type[AssetActor | SiteActor], kind: type[object]
-) -> None:
-    """The next message of this kind crashes its actor."""
-    whole: Callable[..., Awaitable[None]] = actor.handle
+class Fault:
+    """Lets actors of a class crash on messages of one kind, once or ever again."""
 
-    async def handle(self: AssetActor | SiteActor, message: AssetMessage | SiteMessage) -> None:
-        if isinstance(message, kind):
-            monkeypatch.setattr(actor, "handle", whole)
-            raise Broken
-        await whole(self, message)
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, actor: type[AssetActor | SiteActor]
+    ) -> None:
+        self._kind: type[object] | None = None
+        self._times = 0
+        whole: Callable[..., Awaitable[None]] = actor.handle
 
-    monkeypatch.setattr(actor, "handle", handle)
+        async def handle(actor: AssetActor | SiteActor, message: object) -> None:
+            if self._kind is not None and isinstance(message, self._kind) and self._times:
+                self._times -= 1
+                raise Broken
+            await whole(actor, message)
+
+        monkeypatch.setattr(actor, "handle", handle)
+
+    def arm(self, kind: type[object], *, times: int = 1) -> None:
+        """The next messages of this kind are too much."""
+        self._kind, self._times = kind, times
 
 
 async def test_the_late_end_of_an_older_session_takes_nothing(autojump_clock: Clock) -> None:
     """Detached names the link it means: another one stays, whatever its epoch."""
-    from dercp.headend.messages import Detached
-
     async with open_plant() as plant, plant.agent():
         twin = twin_of(plant)
         link = twin.link
@@ -64,8 +71,9 @@ async def test_a_crashed_asset_keeps_its_link_and_delivers_anew(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The dispatch in its hand is taken back and goes out again; telemetry never stops."""
+    fault = Fault(monkeypatch, AssetActor)
     async with open_plant() as plant, plant.agent() as agent:
-        break_once(monkeypatch, AssetActor, Deliver)
+        fault.arm(Deliver)
         taken = await plant.submit()
         await agent.sample(0.5)
         await plant.settle()
@@ -76,33 +84,39 @@ async def test_a_crashed_asset_keeps_its_link_and_delivers_anew(
         assert (await plant.story(taken.dispatch_id)) == ["submitted", "sent", "submitted", "sent"]
 
 
-@pytest.mark.parametrize("kind", ["SessionUp", "SessionDown"])
-async def test_a_crashed_site_takes_up_the_links_as_they_are(
-    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch, kind: str
+async def test_a_site_that_dies_of_a_new_link_has_it_when_it_is_back(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It dies of the very message that told of a link; its assets are right all the same."""
-    from dercp.headend import messages
+    """It takes up the links as the fleet knows them; dispatches find their way."""
+    fault = Fault(monkeypatch, SiteActor)
+    assets = ("bess-1", "bess-2")
+    async with open_plant() as plant, plant.agent(assets=assets) as older:
+        taken = await plant.submit()
+        await older.expect_dispatch()
+        fault.arm(SessionUp)
+        async with plant.agent(assets=assets) as newer:
+            assert (await newer.expect_dispatch()).dispatch_id == taken.dispatch_id
+            links = [twin_of(plant, asset_id).link for asset_id in assets]
+            assert [link.epoch for link in links if link is not None] == [2, 2]
+            await newer.sample(0.5)
+            await plant.settle()
+            assert plant.power_mw("bess-2") == 0.5
+        assert len(plant.events.of(Crashed)) == 1
 
-    async with open_plant() as plant:
-        async with plant.agent(assets=("bess-1", "bess-2")) as agent:
-            if kind == "SessionUp":
-                break_once(monkeypatch, SiteActor, messages.SessionUp)
-                async with plant.agent(assets=("bess-1", "bess-2")) as newer:
-                    await trio.sleep(1)
-                    for asset_id in ("bess-1", "bess-2"):
-                        link = twin_of(plant, asset_id).link
-                        assert link is not None
-                        assert link.epoch == 2
-                    taken = await plant.submit()
-                    assert (await newer.expect_dispatch()).dispatch_id == taken.dispatch_id
-            else:
-                break_once(monkeypatch, SiteActor, messages.SessionDown)
-                taken = await plant.submit()
-                await agent.expect_dispatch()
-                await agent.wire.cut()
-                await trio.sleep(1)
-                assert [asset.online for asset in plant.headend.reader.assets()] == [False, False]
-                assert (await plant.dispatch(taken.dispatch_id)).state == "submitted"
+
+async def test_a_site_that_dies_of_a_lost_link_has_none_when_it_is_back(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is shown as online that is not; what was out is taken back."""
+    fault = Fault(monkeypatch, SiteActor)
+    async with open_plant() as plant, plant.agent(assets=("bess-1", "bess-2")) as agent:
+        taken = await plant.submit()
+        await agent.expect_dispatch()
+        fault.arm(SessionDown)
+        await agent.wire.cut()
+        await trio.sleep(1)
+        assert [asset.online for asset in plant.headend.reader.assets()] == [False, False]
+        assert (await plant.dispatch(taken.dispatch_id)).state == "submitted"
         assert len(plant.events.of(Crashed)) == 1
 
 
@@ -110,8 +124,6 @@ async def test_a_crashed_fleet_has_everybody_come_again(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sessions end, the listener is back within seconds, epochs and dispatches go on."""
-    from dercp.headend.fleet import FleetActor
-
     async with open_plant() as plant:
         async with plant.agent() as agent:
             taken = await plant.submit()
@@ -148,19 +160,12 @@ async def test_many_crashing_assets_do_not_take_their_site_with_them(
 ) -> None:
     """A fault that hits a hundred assets of a site at once is still theirs alone."""
     ids = [f"bess-{i}" for i in range(100)]
+    fault = Fault(monkeypatch, AssetActor)
     async with open_plant() as plant, plant.agent(assets=ids) as agent:
-        whole = AssetActor.handle
-
-        async def handle(self: AssetActor, message: AssetMessage) -> None:
-            if isinstance(message, Attached):
-                raise Broken
-            await whole(self, message)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(AssetActor, "handle", handle)
-            async with plant.caller("edge-1", agent.registration) as caller:
-                await caller.say_hello()
-                await plant.settle()
+        fault.arm(Attached, times=100)
+        async with plant.caller("edge-1", agent.registration) as caller:
+            await caller.say_hello()
+            await plant.settle()
         assert len(plant.events.of(Crashed)) == 100
         assert plant.events.of(Escalated) == []
         assert "headend/core/fleet/sites/site-1" in plant.headend.system.registry
