@@ -1,9 +1,10 @@
 """One edge agent: its tree of actors and its life.
 
     <agent id>
+    ├── spool
+    ├── collector
     ├── devices
     │   └── <asset id> ...
-    ├── collector
     └── uplink
 
 One for one: what they share (outbox, journal, leases) is no actor's, so that a crash of
@@ -11,8 +12,8 @@ one takes nothing from the others. They stop in this order: the last rows and re
 reach the headend.
 """
 
-import secrets
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NoReturn
@@ -45,9 +46,10 @@ from dercp.edge.device import AssetMemory, DeviceActor, DeviceMessage, Reporting
 from dercp.edge.headend_time import HeadendTime
 from dercp.edge.journal import Journal
 from dercp.edge.lease_keeper import LeaseKeeper
-from dercp.edge.outbox import MemoryOutbox
+from dercp.edge.outbox_keeper import OutboxKeeper
 from dercp.edge.pace import Pace
 from dercp.edge.session import Live
+from dercp.edge.spool import Spool, open_memory_outbox, open_spool
 from dercp.edge.status import AgentStatus, AssetStatus, LeaseStatus, SessionStatus, UplinkStatus
 from dercp.edge.uplink import Dial, Uplink, UplinkHistory
 from dercp.link import client_tls, open_call
@@ -93,10 +95,13 @@ async def run_agent(
 
     Raises:
         dercp.link.TlsFileError: The certificates cannot be used.
+        SpoolUnusable: The data directory cannot be written, or another agent works in it.
     """
-    agent = Agent(config, clock=clock, dial=dial or dial_headend(config.headend))
+    dial = dial or dial_headend(config.headend)
+    bell = Bell()
     stop = trio.Event()
-    async with trio.open_nursery() as nursery:
+    async with _open_outbox(config, bell) as spool, trio.open_nursery() as nursery:
+        agent = Agent(config, clock=clock, dial=dial, bell=bell, spool=spool)
         nursery.start_soon(_set_when_cancelled, stop)
         # Cancellation is turned into an ordered stop, which needs its tasks alive.
         with trio.CancelScope(shield=True):
@@ -104,6 +109,13 @@ async def run_agent(
                 system.events.listen(agent.note)
                 await agent.run(system, stop, lambda: task_status.started(agent))
         nursery.cancel_scope.cancel("the agent has stopped")
+
+
+def _open_outbox(config: Config, bell: Bell) -> AbstractAsyncContextManager[Spool]:
+    log = structlog.get_logger().bind(agent_id=config.agent_id)
+    if config.data_dir is None:
+        return open_memory_outbox(bell.ring, log)
+    return open_spool(config.data_dir, config.agent_id, config.spool, bell.ring, log)
 
 
 async def _set_when_cancelled(stop: trio.Event) -> None:
@@ -127,15 +139,17 @@ def dial_headend(headend: Headend) -> Dial:
 class Agent:
     """What one agent is made of. Several live in one process without knowing of each other."""
 
-    def __init__(self, config: Config, *, clock: Clock, dial: Dial) -> None:
+    def __init__(
+        self, config: Config, *, clock: Clock, dial: Dial, bell: Bell, spool: Spool
+    ) -> None:
         self._config = config
         self._clock = clock
         self._dial = dial
         self._log = structlog.get_logger().bind(agent_id=config.agent_id)
         self._registration = encode_registration(config.registration)
         self._headend_time = HeadendTime(clock)
-        self._bell = Bell()
-        self._outbox = MemoryOutbox(secrets.token_hex(8), self._bell.ring)
+        self._bell = bell
+        self._outbox = spool
         self._journal = Journal(self._headend_time.now_us, self._bell.ring)
         self._frame_limits = FrameLimits()
         self._history = UplinkHistory()
@@ -144,6 +158,8 @@ class Agent:
 
     async def run(self, system: System, stop: trio.Event, started: Callable[[], None]) -> None:
         """Grow the tree, let it live, and take it down so that the last word is still sent."""
+        # First, so that it stops after all that put something into it.
+        await system.root.start(self._spool_spec())
         collector = await system.root.start(self._collector_spec())
         devices = await system.root.supervise(
             SupervisorSpec(name="devices", restart=_DEVICES_RESTART, grace_s=DEVICE_GRACE_S)
@@ -189,6 +205,14 @@ class Agent:
             spool_id=self._outbox.spool_id,
             registration=self._registration,
             time_us=self._clock(),
+        )
+
+    def _spool_spec(self) -> ChildSpec[NoReturn]:
+        return ChildSpec(
+            name="spool",
+            factory=lambda: OutboxKeeper(self._outbox),
+            # Nobody writes to it: the outbox rings.
+            mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
         )
 
     def _uplink_spec(self) -> ChildSpec[NoReturn]:

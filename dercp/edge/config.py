@@ -8,6 +8,7 @@ import msgspec
 from adapters import Adapter
 from dercp.edge.guardrail import Guardrails
 from dercp.edge.site_file import Fallback
+from dercp.edge.spool_settings import SpoolSettings
 from dercp.model.asset import AssetSpec, Registration
 
 __all__ = ["AssetConfig", "Config", "Headend", "TlsFiles"]
@@ -44,11 +45,13 @@ class Config(msgspec.Struct, frozen=True):
     """One agent. The assets stand in the order of the registration."""
 
     agent_id: str
+    # None: nothing is kept beyond the process.
     data_dir: Path | None
     headend: Headend
     site_id: str
     site_name: str
     assets: tuple[AssetConfig, ...]
+    spool: SpoolSettings = SpoolSettings()
 
     @property
     def registration(self) -> Registration:

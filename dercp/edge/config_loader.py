@@ -11,6 +11,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, overload
 
+import msgspec
+
 from adapters import Adapter
 from dercp.edge.config import AssetConfig, Config, Headend, TlsFiles
 from dercp.edge.guardrail import Bounds, Guardrails
@@ -20,8 +22,10 @@ from dercp.edge.site_file import (
     FallbackValue,
     HeadendTable,
     SiteTable,
+    SpoolTable,
     TlsTable,
 )
+from dercp.edge.spool_settings import SpoolSettings
 from dercp.edge.toml_reader import (
     ConfigError,
     Fault,
@@ -52,7 +56,14 @@ AdapterCatalog: TypeAlias = Mapping[str, Callable[[], Callable[[], Adapter[Any]]
 
 T = TypeVar("T")
 
-_SECTIONS = ("agent", "headend", "site", "assets")
+_SECTIONS = ("agent", "headend", "site", "spool", "assets")
+# Less than 16 MiB is not much more than what is on its way.
+_SPOOL_RANGES = (
+    ("bytes_max", 16 * 1024 * 1024, 2**50, "16777216 (16 MiB) or more"),
+    ("age_max_h", 1.0, 87_600.0, "1 to 87600 hours"),
+    ("backlog_bytes_per_s", 1_000.0, 1e12, "1000 or more"),
+    ("backlog_share", 0.01, 1.0, "0.01 to 1"),
+)
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>\d{1,5})")
 
 
@@ -107,20 +118,22 @@ class _Loader:
         agent = self._section(document, "agent", AgentTable)
         headend = self._headend(self._section(document, "headend", HeadendTable))
         site = self._section(document, "site", SiteTable)
+        spool = self._spool(document)
         assets = self._assets(document)
         if agent is not None:
             self._agent(agent)
         if site is not None:
             self._site(site)
-        if self.faults or agent is None or headend is None or site is None:
+        if self.faults or agent is None or headend is None or site is None or spool is None:
             return None
         return Config(
             agent_id=agent.id,
-            data_dir=None if agent.data_dir is None else self._directory / agent.data_dir,
+            data_dir=self._directory / agent.data_dir,
             headend=headend,
             site_id=site.id,
             site_name=site.name or site.id,
             assets=assets,
+            spool=spool,
         )
 
     def _agent(self, table: AgentTable) -> None:
@@ -137,6 +150,16 @@ class _Loader:
             )
         except RegistrationError as error:
             self._fault(error.path.replace("site_", "site."), _expectation(error))
+
+    def _spool(self, document: Table) -> SpoolSettings | None:
+        table = convert(document.get("spool", {}), SpoolTable, "spool", self.faults)
+        if table is None:
+            return None
+        for name, low, high, meant in _SPOOL_RANGES:
+            value = getattr(table, name)
+            if not low <= value <= high:
+                self._fault(f"spool.{name}", f"expected {meant}, got {value:.12g}")
+        return SpoolSettings(**msgspec.structs.asdict(table))
 
     # ---------------------------------------------------------- the headend
 

@@ -14,7 +14,7 @@ from dercp.edge.collector import FrameLimits
 from dercp.edge.desk import Desk
 from dercp.edge.headend_time import HeadendTime
 from dercp.edge.journal import Journal
-from dercp.edge.outbox import Batch, Outbox, Parcel, Sequences
+from dercp.edge.outbox import Batch, Outbox, Outgoing, Sequences
 from dercp.edge.session import Live, Over, Session
 from dercp.edge.uplink_messages import heartbeat, parcel_message, report_message
 from dercp.link import LinkError
@@ -81,12 +81,15 @@ class Conversation:
 
     async def run(self) -> Session:
         """Talk until the session is over."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._speak)
-            nursery.start_soon(self._listen)
-            nursery.start_soon(self._watch_time)
-            await self._over.wait()
-            nursery.cancel_scope.cancel("the session is over")
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._speak)
+                nursery.start_soon(self._listen)
+                nursery.start_soon(self._watch_time)
+                await self._over.wait()
+                nursery.cancel_scope.cancel("the session is over")
+        finally:
+            self._topics.outbox.end_session()
         if self._parting:
             with trio.move_on_after(PART_WITHIN_S):
                 await self._part()
@@ -137,8 +140,8 @@ class Conversation:
         elif (report := topics.journal.next_unsent()) is not None:
             await self._line.send(encode_uplink(report_message(report)))
             topics.journal.sent(report)
-        elif (parcel := topics.outbox.next_unsent()) is not None:
-            await self._send_parcel(parcel)
+        elif (outgoing := topics.outbox.next_unsent()) is not None:
+            await self._send_parcel(outgoing)
         elif self._leaving:
             await self._line.end()
             return False
@@ -146,16 +149,16 @@ class Conversation:
             return False
         return True
 
-    async def _send_parcel(self, parcel: Parcel) -> None:
-        outbox = self._topics.outbox
-        content = encode_uplink(parcel_message(parcel, outbox.spool_id))
+    async def _send_parcel(self, outgoing: Outgoing) -> None:
+        outbox, parcel = self._topics.outbox, outgoing.parcel
+        content = encode_uplink(parcel_message(outgoing, outbox.spool_id))
         if isinstance(parcel, Batch) and len(content) > self._message_bytes_max:
             # It was framed for a headend that took more. Sent, it would end every session.
             self._log.error("batch_too_large", sequence=parcel.sequence, bytes=len(content))
             outbox.refused(parcel, "too_large")
             return
         await self._line.send(content)
-        outbox.sent(parcel)
+        outbox.sent(outgoing)
 
     async def _watch_time(self) -> None:
         while True:
@@ -208,7 +211,7 @@ class Conversation:
         topics.headend_time.begin(welcome.server_time_us)
         self._message_bytes_max = welcome.message_bytes_max or math.inf
         topics.frame_limits.learn(welcome.message_bytes_max)
-        topics.outbox.rewind()
+        topics.outbox.begin_session()
         topics.journal.repeat_recent()
         topics.bell.ring()
 

@@ -1,23 +1,42 @@
-"""Where telemetry waits for the uplink."""
+"""Where telemetry waits until the headend holds it: the port, and what passes through it."""
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from enum import StrEnum
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
+from dercp.wire.v1 import Lane
+
 __all__ = [
+    "PARCEL_BYTES",
     "Batch",
     "Draft",
+    "DropReason",
     "Gap",
-    "MemoryOutbox",
+    "Lane",
     "Outbox",
     "OutboxStatistics",
+    "Outgoing",
     "Parcel",
     "Sequences",
 ]
 
-OUTBOX_BYTES_MAX: Final = 32 * 1024 * 1024
+PARCEL_BYTES: Final = 200
+"""What a parcel takes beside its payload: its row, its indexes, its envelope on the wire."""
+
+
+class DropReason(StrEnum):
+    """Why batches will never come; the reason that a gap bears."""
+
+    SPOOL_FULL = "spool_full"
+    DISK_FULL = "disk_full"
+    TOO_OLD = "too_old"
+    THINNED = "thinned"
+    TOO_LARGE = "too_large"
+    CORRUPT = "corrupt"
+    TORN = "torn"
+    SPOOL_LOST = "spool_lost"
 
 
 class Sequences(msgspec.Struct, frozen=True):
@@ -43,6 +62,16 @@ class Batch(msgspec.Struct, frozen=True):
     sequence: int
     frame: Draft
 
+    @property
+    def sequences(self) -> Sequences:
+        """The one number it has."""
+        return Sequences(self.sequence, self.sequence)
+
+    @property
+    def bytes(self) -> int:
+        """What it takes on the disk and on the wire."""
+        return len(self.frame.payload) + PARCEL_BYTES
+
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """Batches that will never come, and what was in them."""
@@ -53,24 +82,52 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     samples: int
     reason: str
 
+    @property
+    def bytes(self) -> int:
+        """What it takes on the disk and on the wire."""
+        return PARCEL_BYTES
+
 
 Parcel: TypeAlias = Batch | Gap
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A parcel and the lane it goes out on."""
+
+    parcel: Parcel
+    lane: Lane
 
 
 class OutboxStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """What an outbox holds and has seen."""
 
+    spool_id: str
+    # Of batches and gaps that the headend has not acknowledged.
     waiting: int
     waiting_bytes: int
+    waiting_samples: int
+    waiting_gaps: int
+    bytes_max: int
+    # When the oldest sample that waits was taken, by the edge's clock.
+    oldest_us: int | None
     last_sequence: int
+    # Since the spool began; each is declared.
     dropped_batches: int
     dropped_samples: int
+    # Of this session: sent and not yet acknowledged, and whether the backlog is being sent.
+    in_flight: int
+    in_flight_bytes: int
+    live_waiting: int
+    backlog_waiting: int
+    # Why what comes is kept in memory only; "" while the disk is well.
+    trouble: str
 
 
 class Outbox(Protocol):
-    """Numbers frames and hands them to the uplink, in order.
+    """Numbers frames, keeps them until the headend holds them, and hands them to the uplink.
 
-    What is dropped is counted and handed out as a `Gap`, so that produced = sent + declared.
+    What is dropped is counted and handed out as a `Gap`, which is kept until it is
+    acknowledged as well: produced = acknowledged + waiting + declared, exactly.
     """
 
     @property
@@ -78,15 +135,27 @@ class Outbox(Protocol):
         """Within which the sequence counts."""
         ...
 
+    async def run(self) -> None:
+        """Do the outbox's own work, until cancelled; without it `put` waits for ever."""
+        ...
+
     async def put(self, draft: Draft) -> None:
-        """Give the frame the next number and keep it."""
+        """Give the frame the next number and keep it; afterwards a killed process has it."""
         ...
 
-    def next_unsent(self) -> Parcel | None:
-        """What is to be sent next; the same again until `sent` or `refused`."""
+    def begin_session(self) -> None:
+        """A session is up: all that is here is backlog, what comes from now on is live."""
         ...
 
-    def sent(self, parcel: Parcel) -> None:
+    def end_session(self) -> None:
+        """It is over: nothing is on its way any more."""
+        ...
+
+    def next_unsent(self) -> Outgoing | None:
+        """What is to be sent now; the same again until `sent` or `refused`."""
+        ...
+
+    def sent(self, outgoing: Outgoing) -> None:
         """The parcel has left."""
         ...
 
@@ -95,124 +164,9 @@ class Outbox(Protocol):
         ...
 
     def acknowledged(self, spool_id: str, ranges: Sequence[Sequences]) -> None:
-        """The headend holds these durably."""
-        ...
-
-    def rewind(self) -> None:
-        """A new session: hand out again what the headend has not acknowledged."""
+        """The headend holds these durably, batches and declarations."""
         ...
 
     def statistics(self) -> OutboxStatistics:
-        """The counts now."""
+        """The counts now; those of what waits are up to a second old."""
         ...
-
-
-class MemoryOutbox:
-    """An outbox for as long as the process lives.
-
-    Characteristics:
-        Bound: `bytes_max` bytes of payload beside the batch that is being sent.
-        When full: drops the oldest batches; neighbours share a gap.
-        Order: by sequence; a gap goes before the batches after it.
-        Keeps: until sent, not until acknowledged. What was on the wire when a link died may
-            be lost without a declaration.
-    """
-
-    def __init__(
-        self, spool_id: str, on_unsent: Callable[[], None], bytes_max: int = OUTBOX_BYTES_MAX
-    ) -> None:
-        self._spool_id = spool_id
-        self._on_unsent = on_unsent
-        self._bytes_max = bytes_max
-        self._in_hand: Parcel | None = None
-        self._gaps: deque[Gap] = deque()
-        self._batches: deque[Batch] = deque()
-        self._bytes = 0
-        self._last_sequence = 0
-        self._dropped_batches = 0
-        self._dropped_samples = 0
-
-    @property
-    def spool_id(self) -> str:
-        """Within which the sequence counts."""
-        return self._spool_id
-
-    async def put(self, draft: Draft) -> None:
-        """Give the frame the next number and keep it."""
-        self._last_sequence += 1
-        self._batches.append(Batch(self._last_sequence, draft))
-        self._bytes += len(draft.payload)
-        while self._bytes > self._bytes_max:
-            self._declare(self._take_oldest(), "outbox_full")
-        self._on_unsent()
-
-    def next_unsent(self) -> Parcel | None:
-        """What is to be sent next; the same again until `sent` or `refused`."""
-        if self._in_hand is None:
-            if self._gaps:
-                self._in_hand = self._gaps.popleft()
-            elif self._batches:
-                self._in_hand = self._take_oldest()
-        return self._in_hand
-
-    def sent(self, parcel: Parcel) -> None:
-        """The parcel has left."""
-        if parcel is self._in_hand:
-            self._in_hand = None
-
-    def refused(self, batch: Batch, reason: str) -> None:
-        """The batch can never be sent: declare it."""
-        if batch is self._in_hand:
-            self._in_hand = None
-            self._declare(batch, reason)
-
-    def acknowledged(self, spool_id: str, ranges: Sequence[Sequences]) -> None:
-        """Nothing is kept for acknowledgements here."""
-
-    def rewind(self) -> None:
-        """What was being sent is still in hand."""
-
-    def statistics(self) -> OutboxStatistics:
-        """The counts now."""
-        return OutboxStatistics(
-            waiting=len(self._batches) + (self._in_hand is not None),
-            waiting_bytes=self._bytes,
-            last_sequence=self._last_sequence,
-            dropped_batches=self._dropped_batches,
-            dropped_samples=self._dropped_samples,
-        )
-
-    def _take_oldest(self) -> Batch:
-        batch = self._batches.popleft()
-        self._bytes -= len(batch.frame.payload)
-        return batch
-
-    def _declare(self, batch: Batch, reason: str) -> None:
-        """Turn a batch into a gap, or into a longer one when it stands beside the last."""
-        frame = batch.frame
-        self._dropped_batches += 1
-        self._dropped_samples += frame.samples
-        before = self._gaps.pop() if self._gaps else None
-        alone = Gap(
-            sequences=Sequences(batch.sequence, batch.sequence),
-            from_us=frame.from_us,
-            to_us=frame.to_us,
-            samples=frame.samples,
-            reason=reason,
-        )
-        if before is None:
-            self._gaps.append(alone)
-        elif before.reason == reason and before.sequences.last + 1 == batch.sequence:
-            self._gaps.append(_joined(before, alone))
-        else:
-            self._gaps.extend((before, alone))
-
-
-def _joined(before: Gap, after: Gap) -> Gap:
-    return Gap(
-        sequences=Sequences(before.sequences.first, after.sequences.last),
-        from_us=min(before.from_us, after.from_us),
-        to_us=max(before.to_us, after.to_us),
-        samples=before.samples + after.samples,
-        reason=before.reason,
-    )

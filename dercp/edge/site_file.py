@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from dercp.edge.spool_policy import Policy
+from dercp.edge.spool_settings import Sync
 from dercp.model.points import Kind
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "HeadendTable",
     "LimitsTable",
     "SiteTable",
+    "SpoolTable",
     "TlsTable",
 ]
 
@@ -35,7 +38,7 @@ class AgentTable(msgspec.Struct, frozen=True):
     """[agent]: who this agent is."""
 
     id: str
-    data_dir: str | None = None
+    data_dir: str = "dercp-edge"
 
 
 class TlsTable(msgspec.Struct, frozen=True):
@@ -59,6 +62,17 @@ class SiteTable(msgspec.Struct, frozen=True):
 
     id: str
     name: str | None = None
+
+
+class SpoolTable(msgspec.Struct, frozen=True, kw_only=True):
+    """[spool]: what is kept of telemetry that the headend does not hold yet, and how it is sent."""
+
+    bytes_max: int = 1024 * 1024 * 1024
+    age_max_h: float = 720.0
+    policy: Policy = Policy.DROP_OLDEST
+    sync: Sync = Sync.FULL
+    backlog_bytes_per_s: float = 1_000_000.0
+    backlog_share: float = 0.3
 
 
 class CustomPointTable(msgspec.Struct, frozen=True):

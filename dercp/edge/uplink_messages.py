@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from dercp.edge.lease import Report
-from dercp.edge.outbox import Batch, Gap, Parcel
+from dercp.edge.outbox import Batch, Gap, Outgoing
 from dercp.wire import v1
 from dercp.wire.dispatch import update_to_wire
 
@@ -22,16 +22,16 @@ def report_message(report: Report) -> v1.Uplink:
     )
 
 
-def parcel_message(parcel: Parcel, spool_id: str) -> v1.Uplink:
+def parcel_message(outgoing: Outgoing, spool_id: str) -> v1.Uplink:
     """A batch, or the declaration that some will never come."""
-    match parcel:
+    match parcel := outgoing.parcel:
         case Batch(sequence, frame):
             return v1.Uplink(
                 telemetry=v1.TelemetryBatch(
                     sequence=sequence,
                     registration_id=frame.registration_id,
                     payload=frame.payload,
-                    lane=v1.Lane.LIVE,
+                    lane=outgoing.lane,
                 )
             )
         case Gap():

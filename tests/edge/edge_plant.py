@@ -191,6 +191,9 @@ class MemoryCall:
         self.closed = False
         self.stuck = False
         self.beats = True
+        # Whether what comes is acknowledged at once.
+        self.acks = True
+        self.spool_id = ""
         self._arrived = trio.Event()
         self._to_edge: deque[bytes | LinkError | None] = deque()
         self._pending = trio.Event()
@@ -204,10 +207,23 @@ class MemoryCall:
             await trio.sleep(10)
             raise LinkBroken(Status.UNAVAILABLE, "the peer takes nothing")
         self.heard.append(decode_uplink(message))
+        self._acknowledge(self.heard[-1])
         if self.beats and self.heard[-1].heartbeat is not None:
             self.say(heartbeat=v1.Heartbeat(time_us=virtual_clock()))
         self._arrived.set()
         self._arrived = trio.Event()
+
+    def _acknowledge(self, message: v1.Uplink) -> None:
+        held = None
+        if message.hello is not None:
+            self.spool_id = message.hello.spool_id
+        elif message.telemetry is not None:
+            number = message.telemetry.sequence
+            held = v1.SequenceRange(first=number, last=number)
+        elif message.gap_report is not None:
+            held = message.gap_report.sequences
+        if held is not None and self.acks:
+            self.say(telemetry_ack=v1.TelemetryAck(spool_id=self.spool_id, ranges=[held]))
 
     async def receive(self) -> bytes | None:
         """Give the edge what the test said."""

@@ -30,8 +30,8 @@ from dercp.edge.desk import Desk
 from dercp.edge.device import DeviceActor
 from dercp.edge.device_connection import ConnectionState
 from dercp.edge.guardrail import Bounds
-from dercp.edge.outbox import MemoryOutbox
 from dercp.edge.site_file import Fallback, FallbackValue
+from dercp.edge.spool import open_memory_outbox
 from dercp.model.asset import RegistrationLimits
 from dercp.model.quality import Quality, Reason
 from dercp.model.reading import Reading
@@ -248,7 +248,8 @@ async def test_what_does_not_fit_while_the_headend_is_away_is_declared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Produced = sent + declared, exactly."""
-    monkeypatch.setattr(agent_module, "MemoryOutbox", partial(MemoryOutbox, bytes_max=400))
+    small = partial(open_memory_outbox, bytes_max=2000)
+    monkeypatch.setattr(agent_module, "open_memory_outbox", small)
     headend.unreachable = True
     async with running(headend, asset_config("bess-1", device)) as agent:
         await trio.sleep(600)
@@ -262,7 +263,7 @@ async def test_what_does_not_fit_while_the_headend_is_away_is_declared(
     sequences = [batch.sequence for batch in call.batches()]
     for gap in gaps:
         assert gap.sequences is not None
-        assert gap.reason == "outbox_full"
+        assert gap.reason == "spool_full"
         sequences += range(gap.sequences.first, gap.sequences.last + 1)
     assert sorted(sequences) == list(range(1, produced + 1))
     assert sum(gap.samples for gap in gaps) + len(call.batches()) == produced
@@ -660,7 +661,8 @@ async def test_silence_is_noticed_and_the_agent_calls_again(
 ) -> None:
     """A half-open link looks alive to TCP."""
     async with running(headend, asset_config("bess-1", device)) as agent:
-        (await headend.call()).beats = False
+        call = await headend.call()
+        call.beats = call.acks = False
         await headend.call(2)
         assert agent.status().uplink.last_end == "heartbeat_missed"
     assert 30 <= headend.called_at_s[1] <= 31

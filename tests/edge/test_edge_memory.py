@@ -1,4 +1,4 @@
-"""What the edge keeps: journal, outbox, the headend's time."""
+"""What the edge remembers: the journal, the headend's time."""
 
 from typing import Any
 
@@ -12,7 +12,6 @@ from dercp.edge import journal as journal_module
 from dercp.edge.headend_time import HeadendTime
 from dercp.edge.journal import Journal
 from dercp.edge.lease import Report
-from dercp.edge.outbox import Batch, Draft, Gap, MemoryOutbox
 from dercp.model.dispatch import FINAL, Acked, Applied, Completed, Rejected
 from dercp.wire.dispatch import EdgeWord
 
@@ -186,99 +185,6 @@ def test_the_last_thing_said_of_a_dispatch_is_its_last_word(script: list[Any]) -
     sent += desk.send()
     assert {line.split()[0]: line for line in sent} == last
     assert desk.journal.statistics().unsent == 0
-
-
-# -------------------------------------------------------------------- outbox
-
-
-def draft(number: int, size: int = 10) -> Draft:
-    """A frame of one row, taken at its number."""
-    return Draft(registration_id=b"r", payload=bytes(size), from_us=number, to_us=number, samples=1)
-
-
-async def test_batches_are_numbered_and_handed_out_in_order() -> None:
-    """The same again until it has left."""
-    outbox = MemoryOutbox("s-1", lambda: None)
-    for number in (1, 2):
-        await outbox.put(draft(number))
-    first = outbox.next_unsent()
-    assert isinstance(first, Batch)
-    assert first.sequence == 1
-    assert outbox.next_unsent() is first
-    outbox.rewind()
-    assert outbox.next_unsent() is first
-    outbox.sent(first)
-    second = outbox.next_unsent()
-    assert isinstance(second, Batch)
-    assert second.sequence == 2
-
-
-async def test_a_batch_that_can_never_be_sent_becomes_a_gap() -> None:
-    """With its own reason, beside others."""
-    outbox = MemoryOutbox("s-1", lambda: None)
-    await outbox.put(draft(1))
-    batch = outbox.next_unsent()
-    assert isinstance(batch, Batch)
-    outbox.refused(batch, "too_large")
-    gap = outbox.next_unsent()
-    assert isinstance(gap, Gap)
-    assert (gap.sequences.first, gap.sequences.last, gap.reason) == (1, 1, "too_large")
-
-
-moves = st.lists(
-    st.one_of(st.integers(1, 40), st.sampled_from(["send", "take", "refuse"])), max_size=80
-)
-
-
-class Audit:
-    """Sends what an outbox hands out and keeps account of it."""
-
-    def __init__(self, outbox: MemoryOutbox) -> None:
-        self.outbox = outbox
-        self.produced = 0
-        self.sent: list[int] = []
-        self.declared: list[int] = []
-
-    async def play(self, move: int | str) -> None:
-        """Put a batch of this size, or do as told."""
-        if isinstance(move, int):
-            self.produced += 1
-            await self.outbox.put(draft(self.produced, move))
-        elif move == "send":
-            self.send()
-        elif isinstance(parcel := self.outbox.next_unsent(), Batch) and move == "refuse":
-            self.outbox.refused(parcel, "too_large")
-
-    def send(self) -> bool:
-        """Send one parcel; False when none waits."""
-        parcel = self.outbox.next_unsent()
-        match parcel:
-            case None:
-                return False
-            case Batch():
-                self.sent.append(parcel.sequence)
-            case Gap():
-                numbers = range(parcel.sequences.first, parcel.sequences.last + 1)
-                self.declared += numbers
-                assert parcel.samples == len(numbers)
-                assert (parcel.from_us, parcel.to_us) == (numbers[0], numbers[-1])
-        self.outbox.sent(parcel)
-        return True
-
-
-@given(script=moves)
-async def test_produced_is_sent_plus_declared_plus_waiting(script: list[int | str]) -> None:
-    """In order, each once, within the bound, whatever happens."""
-    audit = Audit(MemoryOutbox("s-1", lambda: None, bytes_max=60))
-    for move in script:
-        await audit.play(move)
-        assert audit.outbox.statistics().waiting_bytes <= 60
-    while audit.send():
-        pass
-
-    assert sorted(audit.sent + audit.declared) == list(range(1, audit.produced + 1))
-    assert audit.sent == sorted(audit.sent)
-    assert audit.outbox.statistics().dropped_batches == len(audit.declared)
 
 
 # ------------------------------------------------------------- headend's time

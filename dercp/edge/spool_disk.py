@@ -1,0 +1,234 @@
+"""Keeps a spool's file at work on a disk that fills up, fails, or has damaged it."""
+
+import secrets
+from typing import Final, Self
+
+import apsw
+import structlog
+from msgspec.structs import replace
+
+from dercp.edge.lanes import Reading
+from dercp.edge.outbox import Batch, DropReason
+from dercp.edge.spool_file import Done, SpoolFile, SpoolLimits
+from dercp.edge.spool_job import Job
+from dercp.edge.spool_mark import RESERVED, Mark, MarkFile, boot_id
+from dercp.edge.spool_opening import Opened, SpoolPaths, open_in_memory, open_on_disk, reopen
+from dercp.edge.spool_settings import SpoolSettings, Sync
+
+__all__ = ["Disk", "DiskTrouble"]
+
+# A full disk may have room again.
+GROW_AGAIN_S: Final = 60.0
+
+
+class DiskTrouble(Exception):
+    """Nothing was done; the next try may succeed. The sentence says what to mend."""
+
+
+class Disk:
+    """A spool's file, its mark, and how it is brought back. One thread at a time.
+
+    Full: what the spool holds is the limit for a while, so that the new takes the place of
+        the old inside the file.
+    Damaged: mended at once.
+    Failing: closed, and opened again at the next job. After a failed fsync nobody knows what
+        the disk holds; opening writes it afresh, and doing a job again does no harm.
+    """
+
+    def __init__(
+        self,
+        opened: Opened,
+        settings: SpoolSettings,
+        began_s: float,
+        log: structlog.typing.FilteringBoundLogger | None = None,
+        paths: SpoolPaths | None = None,
+        vfs: str | None = None,
+    ) -> None:
+        self.identity = opened.identity
+        self.dispatches = opened.dispatches
+        self.tally = opened.tally
+        self._file: SpoolFile | None = opened.file
+        self._paths = paths
+        self._settings = settings
+        self._vfs = vfs
+        self._log = log
+        self._limits = SpoolLimits(
+            bytes_max=settings.bytes_max,
+            age_max_s=settings.age_max_h * 3600.0,
+            policy=settings.policy,
+        )
+        self._born_s = began_s - opened.identity.age_s
+        self._full_until_s = -1.0
+        self._room = 0
+        identity = opened.identity
+        self._mark = self._kept = Mark(
+            spool_id=identity.spool_id,
+            sequence=identity.sequence,
+            samples=identity.samples,
+            to_us=identity.to_us,
+            boot=boot_id(),
+        )
+        self._keep_mark()
+        self._mark_file = None if paths is None else MarkFile(paths.mark)
+        self._write_mark(self._kept)
+
+    @classmethod
+    def open(
+        cls,
+        paths: SpoolPaths,
+        settings: SpoolSettings,
+        began_s: float,
+        log: structlog.typing.FilteringBoundLogger,
+        vfs: str | None,
+    ) -> Self:
+        """Open what is there; in memory, when the disk cannot hold any spool now."""
+        try:
+            opened = open_on_disk(paths, settings.sync, vfs, log)
+        except (apsw.Error, OSError) as error:
+            log.error("spool_in_memory_only", why=_sentence(error))
+            return cls.in_memory(replace(settings, bytes_max=32 * 1024 * 1024), began_s)
+        return cls(opened, settings, began_s, log, paths, vfs)
+
+    @classmethod
+    def in_memory(cls, settings: SpoolSettings, began_s: float) -> Self:
+        """A spool that goes with the process."""
+        return cls(open_in_memory(secrets.token_hex(8)), settings, began_s)
+
+    @property
+    def bytes_max(self) -> int:
+        """How much may be kept, if the disk has room for it."""
+        return self._limits.bytes_max
+
+    def do(
+        self, job: Job, *, at_s: float, in_hand: frozenset[int], reading: Reading | None
+    ) -> Done:
+        """Do a job.
+
+        Raises:
+            DiskTrouble: Nothing of it was done.
+        """
+        age_s = at_s - self._born_s
+        self._advance_mark(job)
+        try:
+            file = self._reopened()
+            done = self._do(file, job, age_s, in_hand, reading)
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            done = self._do_mended(error, job, age_s, in_hand)
+        except apsw.FullError as error:
+            raise DiskTrouble(_sentence(error)) from error
+        except (apsw.Error, OSError) as error:
+            self._let_go()
+            raise DiskTrouble(_sentence(error)) from error
+        self.tally = done.tally
+        self._keep_mark()
+        return done
+
+    def close(self) -> None:
+        """Let go of the files, in order."""
+        self._let_go()
+        if self._mark_file is not None:
+            with self._mark_file:
+                self._write_mark(replace(self._mark, closed=True))
+                self._mark_file.sync()
+
+    # ----------------------------------------------------------------- details
+
+    def _do(
+        self,
+        file: SpoolFile,
+        job: Job,
+        age_s: float,
+        in_hand: frozenset[int],
+        reading: Reading | None,
+    ) -> Done:
+        limits = self._limits
+        if age_s < self._full_until_s:
+            limits = replace(limits, bytes_max=self._room, reason=DropReason.DISK_FULL)
+        try:
+            return file.do(job, limits, age_s=age_s, in_hand=in_hand, reading=reading)
+        except apsw.FullError:
+            self._full_until_s = age_s + GROW_AGAIN_S
+            self._room = min(limits.bytes_max, self.tally.bytes)
+            limits = replace(limits, bytes_max=self._room, reason=DropReason.DISK_FULL)
+            if self._log is not None:
+                self._log.error("spool_disk_full", bytes=self._room)
+            return file.do(job, limits, age_s=age_s, in_hand=in_hand, reading=reading)
+
+    def _do_mended(
+        self, error: apsw.Error, job: Job, age_s: float, in_hand: frozenset[int]
+    ) -> Done:
+        self._let_go()
+        if self._log is not None:
+            self._log.error("spool_damaged", why=repr(error))
+        try:
+            done = self._do(self._reopened(), job, age_s, in_hand, None)
+        except (apsw.Error, OSError) as again:
+            self._let_go()
+            raise DiskTrouble(_sentence(again)) from again
+        # Everything is read anew: any of it may be a gap now.
+        return replace(done, gaps=(0, *done.gaps))
+
+    def _reopened(self) -> SpoolFile:
+        if self._file is None:
+            assert self._paths is not None  # noqa: S101 - memory neither fails nor is damaged
+            assert self._log is not None  # noqa: S101 - as above
+            opened = reopen(self._paths, self._kept, self._settings.sync, self._vfs, self._log)
+            self._file, self.tally = opened.file, opened.tally
+        return self._file
+
+    def _let_go(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _advance_mark(self, job: Job) -> None:
+        """Before the spool knows of a number, the mark does."""
+        new = [one for one in job.inserts if one.sequences.last > self._mark.sequence]
+        if not new:
+            return
+        last = new[-1]
+        counted = sum(one.frame.samples if isinstance(one, Batch) else one.samples for one in new)
+        self._mark = replace(
+            self._mark,
+            sequence=last.sequences.last,
+            samples=self._mark.samples + counted,
+            to_us=last.frame.to_us if isinstance(last, Batch) else last.to_us,
+            waiting_first=self._kept.waiting_first or new[0].sequences.first,
+            waiting_samples=self._mark.waiting_samples + counted,
+        )
+        self._write_mark(self._mark)
+
+    def _keep_mark(self) -> None:
+        """What the mark says is in the file."""
+        tally = self.tally
+        self._mark = self._kept = replace(
+            self._mark,
+            waiting_first=tally.first or 0,
+            waiting_samples=tally.samples,
+            waiting_from_us=tally.from_us or 0,
+        )
+
+    def _write_mark(self, mark: Mark) -> None:
+        if self._mark_file is None:
+            return
+        if self._settings.sync is Sync.NORMAL and mark.sequence >= mark.reserved:
+            mark = replace(mark, reserved=mark.sequence + RESERVED)
+            self._mark = replace(self._mark, reserved=mark.reserved)
+            self._mark_file.write(mark)
+            self._mark_file.sync()
+        else:
+            self._mark_file.write(mark)
+
+
+def _sentence(error: Exception) -> str:
+    match error:
+        case apsw.FullError():
+            return "no room on the disk; free some"
+        case apsw.BusyError() | apsw.LockedError():
+            return "another program keeps the spool's file locked; end it"
+        case apsw.Error():
+            code: int = getattr(error, "extendedresult", -1)
+            name = apsw.mapping_extended_result_codes.get(code) or type(error).__name__
+            return f"the disk failed ({name}: {error}); check it"
+        case _:
+            return f"the disk failed ({error}); check it"

@@ -1,0 +1,279 @@
+"""Opens a spool, whatever state it is found in, and says what was lost with it."""
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+import msgspec
+import structlog
+from msgspec.structs import asdict
+
+from dercp.edge.outbox import DropReason, Gap, Sequences
+from dercp.edge.spool_file import NO_LIMITS, Identity, SpoolFile, Tally
+from dercp.edge.spool_job import Job
+from dercp.edge.spool_mark import RESERVED, Mark, boot_id, read_mark
+from dercp.edge.spool_mending import finish_mending, mend
+from dercp.edge.spool_settings import Sync
+
+__all__ = [
+    "Opened",
+    "SpoolPaths",
+    "SpoolUnusable",
+    "hold",
+    "open_in_memory",
+    "open_on_disk",
+    "reopen",
+]
+
+_BUSY_TIMEOUT_MS: Final = 5_000
+
+
+class SpoolUnusable(Exception):
+    """The place for the spool cannot be used; the sentence says what to do."""
+
+
+class SpoolPaths(msgspec.Struct, frozen=True):
+    """The files of one agent's spool; SQLite adds its own `-wal` and `-shm`."""
+
+    directory: Path
+    agent_id: str
+
+    @property
+    def file(self) -> Path:
+        """The spool itself."""
+        return self.directory / f"{self.agent_id}.spool"
+
+    @property
+    def mark(self) -> Path:
+        """How far it has come."""
+        return self.directory / f"{self.agent_id}.mark"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the agent that works on it."""
+        return self.directory / f"{self.agent_id}.lock"
+
+
+class Opened(msgspec.Struct, kw_only=True):
+    """A spool that is ready for work."""
+
+    file: SpoolFile
+    identity: Identity
+    tally: Tally
+    dispatches: dict[str, bytes]
+
+
+@contextmanager
+def hold(paths: SpoolPaths) -> Iterator[None]:
+    """Make the directory and keep every other process off this agent's spool.
+
+    Raises:
+        SpoolUnusable: Somebody has it, or the directory cannot be written.
+    """
+    try:
+        paths.directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise SpoolUnusable(
+            f"{paths.directory}: cannot be the data directory ({error.strerror}); the user the "
+            "agent runs as must be able to write there (agent.data_dir in site.toml)"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise
+        raise SpoolUnusable(
+            f"{paths.lock}: another agent with this id works here; stop it, or give this one "
+            "an id (agent.id) or a directory (agent.data_dir) of its own"
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+def connect(path: Path, sync: Sync, vfs: str | None) -> apsw.Connection:
+    """Open the file for writing."""
+    db = apsw.Connection(str(path), vfs=vfs)
+    try:
+        db.set_busy_timeout(_BUSY_TIMEOUT_MS)
+        db.pragma("cell_size_check", "on")
+        db.pragma("journal_mode", "wal")
+        db.pragma("synchronous", sync.value)
+        # What follows a transaction whose fsync failed could be lost with it: write all afresh.
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except apsw.Error:
+        db.close()
+        raise
+    return db
+
+
+def open_in_memory(spool_id: str) -> Opened:
+    """A spool for as long as the process lives."""
+    file = SpoolFile(apsw.Connection(":memory:"))
+    identity = Identity(spool_id)
+    file.create(identity)
+    return Opened(file=file, identity=identity, tally=file.begin(), dispatches={})
+
+
+def open_on_disk(
+    paths: SpoolPaths, sync: Sync, vfs: str | None, log: structlog.typing.FilteringBoundLogger
+) -> Opened:
+    """Open the spool that is there, mended if need be, or a new one.
+
+    Raises:
+        apsw.Error: The disk can hold no spool at all now: it is full, or failing.
+    """
+    mark = read_mark(paths.mark)
+    opened = _open_or_mend(paths.file, mark, sync, vfs, log)
+    if opened is None:
+        opened = _open_new(paths, mark, sync, vfs, log)
+    elif (lost := _lost_end(opened.identity, mark)) is not None:
+        log.error(
+            "spool_torn",
+            spool_id=opened.identity.spool_id,
+            first=lost.sequences.first,
+            last=lost.sequences.last,
+            samples=lost.samples,
+        )
+        _insert(opened, lost)
+    try:
+        opened.file.reserve()
+    except apsw.FullError:
+        log.error("spool_disk_full", file=str(paths.file))
+    return opened
+
+
+def reopen(
+    paths: SpoolPaths,
+    mark: Mark,
+    sync: Sync,
+    vfs: str | None,
+    log: structlog.typing.FilteringBoundLogger,
+) -> Opened:
+    """Open the spool again while its agent runs, and knows by `mark` what must be in it.
+
+    Raises:
+        apsw.Error: The disk is not well again.
+    """
+    opened = _open_or_mend(paths.file, mark, sync, vfs, log)
+    if opened is None:
+        # Somebody has deleted it. Its numbers go on.
+        file = SpoolFile(connect(paths.file, sync, vfs))
+        identity = Identity(mark.spool_id, mark.sequence, mark.samples, mark.to_us)
+        file.create(identity)
+        opened = Opened(file=file, identity=identity, tally=file.begin(), dispatches={})
+    return opened
+
+
+def _open_or_mend(
+    path: Path,
+    mark: Mark | None,
+    sync: Sync,
+    vfs: str | None,
+    log: structlog.typing.FilteringBoundLogger,
+) -> Opened | None:
+    """The spool that is there; None if there is none."""
+    finish_mending(path)
+    if not path.exists():
+        return None
+    try:
+        return _open(path, sync, vfs, log)
+    except _ENVIRONMENT:
+        raise
+    except (apsw.Error, ValueError, TypeError) as error:
+        log.error("spool_damaged", file=str(path), why=repr(error))
+    salvaged = mend(path, mark, vfs)
+    if salvaged is None:
+        return None
+    log.error("spool_mended", file=str(path), **asdict(salvaged))
+    return _open(path, sync, vfs, log)
+
+
+# Not of the file's making, so that nothing about it is to be mended.
+_ENVIRONMENT = (apsw.FullError, apsw.BusyError, apsw.LockedError, apsw.IOError)
+
+
+def _open(
+    path: Path, sync: Sync, vfs: str | None, log: structlog.typing.FilteringBoundLogger
+) -> Opened | None:
+    """What is in the file; None if there is nothing in it."""
+    file = SpoolFile(connect(path, sync, vfs))
+    try:
+        identity = file.identity()
+        if identity is None:
+            file.close()
+            return None
+        tally = file.begin()
+        dispatches = {}
+        for dispatch_id, content in file.dispatches():
+            if content is None:
+                log.error("journal_entry_corrupt", dispatch_id=dispatch_id)
+            else:
+                dispatches[dispatch_id] = content
+    except Exception:
+        file.close()
+        raise
+    return Opened(file=file, identity=identity, tally=tally, dispatches=dispatches)
+
+
+def _open_new(
+    paths: SpoolPaths,
+    mark: Mark | None,
+    sync: Sync,
+    vfs: str | None,
+    log: structlog.typing.FilteringBoundLogger,
+) -> Opened:
+    file = SpoolFile(connect(paths.file, sync, vfs))
+    identity = Identity(secrets.token_hex(8))
+    file.create(identity)
+    opened = Opened(file=file, identity=identity, tally=file.begin(), dispatches={})
+    log.info("spool_begun", spool_id=identity.spool_id, file=str(paths.file))
+    if mark is not None and (mark.waiting_samples or not mark.closed):
+        # It cannot be numbered within the old spool, of which nobody will speak any more.
+        log.error("spool_lost", spool_id=mark.spool_id, samples=mark.waiting_samples)
+        lost = Gap(
+            sequences=Sequences(1, 1),
+            from_us=mark.waiting_from_us,
+            to_us=mark.to_us,
+            samples=mark.waiting_samples,
+            reason=DropReason.SPOOL_LOST,
+        )
+        _insert(opened, lost)
+    return opened
+
+
+def _lost_end(identity: Identity, mark: Mark | None) -> Gap | None:
+    """What the spool has forgotten of its last numbers; see `spool_mark`."""
+    if identity.sequence == 0 and mark is None:
+        return None
+    if mark is None or mark.spool_id != identity.spool_id:
+        # The mark was lost: there is nothing to compare with, so pass over what may be used.
+        last, samples, to_us = identity.sequence + RESERVED, 0, identity.to_us
+    elif mark.reserved and not mark.closed and mark.boot != boot_id():
+        last = max(mark.reserved, identity.sequence)
+        samples, to_us = max(0, mark.samples - identity.samples), max(mark.to_us, identity.to_us)
+    else:
+        last, samples, to_us = mark.sequence, mark.samples - identity.samples, mark.to_us
+    if last <= identity.sequence:
+        return None
+    return Gap(
+        sequences=Sequences(identity.sequence + 1, last),
+        from_us=identity.to_us,
+        to_us=to_us,
+        samples=samples,
+        reason=DropReason.TORN,
+    )
+
+
+def _insert(opened: Opened, gap: Gap) -> None:
+    done = opened.file.do(Job(inserts=[gap]), NO_LIMITS, age_s=opened.identity.age_s)
+    identity = opened.file.identity()
+    assert identity is not None  # noqa: S101 - it was there a line ago
+    opened.identity, opened.tally = identity, done.tally
