@@ -512,6 +512,7 @@ class MemoryHistory:
             duplicates=self._duplicates,
             refused=self._refused,
             corrupt=0,
+            set_aside=(),
             failure=None,
         )
 

@@ -14,7 +14,7 @@ import msgspec
 __all__ = ["Stretch", "Stretches", "complete_until", "joined"]
 
 
-class Stretch(msgspec.Struct, frozen=True):
+class Stretch(msgspec.Struct, frozen=True, gc=False):
     """Numbers without a hole, both ends included.
 
     `from_us` is the time at which the first begins, `to_us` that at which the last ends.
@@ -103,6 +103,8 @@ class Stretches:
 
     def _at(self, number: int) -> int:
         """The place of the last stretch that begins at the number or before; -1 if none does."""
+        if self._stretches and number >= self._stretches[-1].first:
+            return len(self._stretches) - 1  # most batches come in order
         return bisect_right(self._stretches, number, key=attrgetter("first")) - 1
 
 

@@ -113,7 +113,7 @@ class StoreStatistics(Record, frozen=True, kw_only=True):
     failure: str | None
 
 
-class FrameRecord(Record, frozen=True, kw_only=True):
+class FrameRecord(Record, frozen=True, kw_only=True, gc=False):
     """A batch of telemetry as it came. Tenant, agent, spool and sequence name it."""
 
     tenant_id: str
@@ -229,5 +229,7 @@ class HistoryStatistics(Record, frozen=True, kw_only=True):
     refused: int
     # Frames found unreadable or not as written, each counted once.
     corrupt: int
+    # Files too damaged to go on with, by name; what they hold is not in this history.
+    set_aside: tuple[str, ...]
     # Why the log refuses work; None while it is well.
     failure: str | None

@@ -1,11 +1,12 @@
 """One contract, several stores: every test that asks for `open_store` runs on each of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from memory_store import MemoryDisk, open_memory
+from faulty_disk import Disk
+from memory_store import MemoryDisk, open_memory, open_memory_history
 
 from dercp.model.dispatch import (
     AssetTarget,
@@ -15,7 +16,12 @@ from dercp.model.dispatch import (
     Source,
     TimelineEntry,
 )
-from dercp.store import Store, open_sqlite
+from dercp.store import (
+    History,
+    Store,
+    open_history,
+    open_sqlite,
+)
 
 
 @pytest.fixture(params=["sqlite", "memory"])
@@ -55,3 +61,22 @@ def a_dispatch() -> Callable[..., Dispatch]:
         )
 
     return make
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def open_log(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Callable[..., AbstractAsyncContextManager[History]]:
+    """Opens the same history at each call, with limits or without."""
+    if request.param == "sqlite":
+        return lambda limits=None: open_history(tmp_path, limits)
+    disk = MemoryDisk()
+    return lambda limits=None: open_memory_history(disk, limits)
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    """A disk that is well, registered under the name "test_disk"."""
+    disk = Disk("test_disk")
+    yield disk
+    disk.unregister()

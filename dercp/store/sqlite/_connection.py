@@ -73,6 +73,20 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def snapshot(db: apsw.Connection) -> Iterator[None]:
+    """All reads of the block as of one moment, but after a sector that could not be read.
+
+    SQLite ends the transaction there by itself; what is read then is newer.
+    """
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
 @asynccontextmanager
 async def connect(path: Path, fuse: Fuse, vfs: str | None) -> AsyncIterator[Connection]:
     """Open a connection for the length of the block.

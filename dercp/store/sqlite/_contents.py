@@ -8,8 +8,9 @@ import msgspec
 from dercp.model.completeness import Stretch
 from dercp.store.records import FrameRecord, SpoolSequences
 from dercp.store.sqlite._connection import Row
-from dercp.store.sqlite._frames import INSERT_FRAME, frame_row
-from dercp.store.sqlite._segments import SEGMENT_BYTES, SEGMENT_FRAMES, Placed, seal
+from dercp.store.sqlite._frames import INSERT_FRAMES, frame_row
+from dercp.store.sqlite._rows import put_many
+from dercp.store.sqlite._segments import Placed, is_complete, seal
 from dercp.store.sqlite._spools import Account, Spool, Spools
 
 _TAIL = """
@@ -59,6 +60,8 @@ class Contents:
         self.extent = read_extent(db)
         self.last_position = max(self.extent.pruned_position, self.extent.sealed_position)
         for sequence, ingest_time_us, *placed in db.execute(_TAIL, (self.last_position,)):
+            if placed[0] != self.last_position + 1:
+                raise apsw.CorruptError(f"frame {self.last_position + 1} is missing")
             self._place(Placed(*placed), sequence, ingest_time_us)
 
     def add(self, spool: Spool, frame: FrameRecord) -> None:
@@ -71,9 +74,9 @@ class Contents:
 
     def write(self, db: apsw.Connection) -> None:
         """Write the frames added since the last time, and the index when one is due."""
-        db.executemany(INSERT_FRAME, self._rows)
+        put_many(db, INSERT_FRAMES, self._rows)
         self._rows.clear()
-        if len(self._tail) >= SEGMENT_FRAMES or self._tail_bytes >= SEGMENT_BYTES:
+        if is_complete(len(self._tail), self._tail_bytes):
             seal(db, self._tail)
             self._tail.clear()
             self._tail_bytes = 0

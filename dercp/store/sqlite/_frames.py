@@ -8,11 +8,12 @@ import apsw
 from dercp.store.records import FrameRecord
 from dercp.store.sqlite._connection import Row
 
-INSERT_FRAME = """
+INSERT_FRAMES = """
 INSERT INTO frame (position, spool_key, sequence, ingest_time_us, first_time_us, last_time_us,
   samples, checksum, registration_id, payload)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+"""For `put_many`."""
+
 DELETE_FRAMES = "DELETE FROM frame WHERE position BETWEEN ? AND ?"
 _FRAME = """
 SELECT spool_key, sequence, ingest_time_us, first_time_us, last_time_us, samples, checksum,
@@ -21,8 +22,11 @@ FROM frame WHERE position = ?
 """
 _HEAD = struct.Struct("<7q")
 
-UNREADABLE = (apsw.CorruptError, apsw.IOError, apsw.NotADBError)
-"""What SQLite raises where the file is not as it was written, or the disk gives nothing back."""
+DAMAGED = (apsw.CorruptError, apsw.NotADBError)
+"""What SQLite raises where the file is not as it was written."""
+
+UNREADABLE = (*DAMAGED, apsw.IOError)
+"""The same, and what it raises where the disk gives nothing back."""
 
 
 class CorruptFrame(Exception):
@@ -30,7 +34,7 @@ class CorruptFrame(Exception):
 
 
 def frame_row(position: int, spool_key: int, frame: FrameRecord) -> Row:
-    """The values of `INSERT_FRAME`."""
+    """The values of `INSERT_FRAMES`."""
     head = (
         position,
         spool_key,

@@ -1,13 +1,13 @@
 """The ingest log and historian in SQLite: a file of its own, so that it delays no dispatch."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from dercp.store.errors import LogFull, StoreFull
+from dercp.store.errors import LogFull, StoreDamaged, StoreFull
 from dercp.store.ports import PAGE_MAX, check_frames, check_gaps, check_limit
 from dercp.store.records import (
     Appended,
@@ -20,6 +20,7 @@ from dercp.store.records import (
     Pruned,
     SpoolSequences,
 )
+from dercp.store.sqlite._aside import found_aside, is_suspect, set_aside
 from dercp.store.sqlite._connection import Connection
 from dercp.store.sqlite._file import open_file
 from dercp.store.sqlite._fuse import Fuse
@@ -34,7 +35,7 @@ from dercp.store.sqlite._writer import GroupCommit, GroupLimits
 HISTORY_NAME = "history.sqlite3"
 
 _LOCK_NAME = "history.lock"
-_GROUPS = GroupLimits(weight=16 * 2**20, spacing_s=0.02, checkpoint_pages=4_000)
+_GROUPS = GroupLimits(items=20_000, weight=16 * 2**20, spacing_s=0.02, checkpoint_pages=4_000)
 # Beyond this many damaged frames, a second look at one may count it again.
 _CORRUPT_KEPT = 10_000
 
@@ -50,6 +51,7 @@ class SqliteHistory:
         reading: Connection,
         fuse: Fuse,
         limits: HistoryLimits,
+        aside: tuple[str, ...],
     ) -> None:
         self._calls = calls
         self._log = log
@@ -57,6 +59,7 @@ class SqliteHistory:
         self._reading = reading
         self._fuse = fuse
         self._limits = limits
+        self._aside = aside
         self._stored = 0
         self._duplicates = 0
         self._refused = 0
@@ -144,6 +147,7 @@ class SqliteHistory:
             duplicates=self._duplicates,
             refused=self._refused,
             corrupt=len(self._corrupt),
+            set_aside=self._aside,
             failure=self._fuse.failure,
         )
 
@@ -161,6 +165,10 @@ async def open_history(
 ) -> AsyncIterator[SqliteHistory]:
     """Open the history in `directory`, which must exist, for the length of the block.
 
+    A file too damaged to log into is set aside, whole, and a new one begun: a headend that
+    cannot start would lose more than history. `HistoryStatistics.set_aside` names it for
+    as long as it is there.
+
     Args:
         directory: The headend's data directory, on a local file system.
         limits: How much is kept.
@@ -171,14 +179,29 @@ async def open_history(
     """
     limits = limits or HistoryLimits()
     path = directory / HISTORY_NAME
-    fuse = Fuse(path)
     with hold_directory(directory, _LOCK_NAME):
-        async with open_file(path, "history", fuse, vfs) as (writing, reading):
-            log = Log(directory, limits)
-            await writing.run(log.check)
-            calls: GroupCommit[Call, Any] = GroupCommit(writing, log.perform, _GROUPS)
-            await calls.start()
+        if is_suspect(path):
+            set_aside(path)
+        async with AsyncExitStack() as opened:
             try:
-                yield SqliteHistory(calls, log, writing, reading, fuse, limits)
-            finally:
-                fuse.close()
+                history = await opened.enter_async_context(_open_sound(path, limits, vfs))
+            except StoreDamaged:
+                set_aside(path)
+                history = await opened.enter_async_context(_open_sound(path, limits, vfs))
+            yield history
+
+
+@asynccontextmanager
+async def _open_sound(
+    path: Path, limits: HistoryLimits, vfs: str | None
+) -> AsyncIterator[SqliteHistory]:
+    fuse = Fuse(path)
+    async with open_file(path, "history", fuse, vfs) as (writing, reading):
+        log = Log(path, limits)
+        await writing.run(log.check)
+        calls: GroupCommit[Call, Any] = GroupCommit(writing, log.perform, _GROUPS)
+        await calls.start()
+        try:
+            yield SqliteHistory(calls, log, writing, reading, fuse, limits, found_aside(path))
+        finally:
+            fuse.close()

@@ -11,11 +11,13 @@ from outcome import Error, Maybe, Value
 from dercp.model.completeness import Stretch
 from dercp.store.errors import LogFull
 from dercp.store.records import Appended, FrameRecord, GapRecord, HistoryLimits, Pruned
+from dercp.store.sqlite._aside import suspect
 from dercp.store.sqlite._connection import transaction
 from dercp.store.sqlite._contents import Contents, Held, bytes_used
-from dercp.store.sqlite._frames import DELETE_FRAMES, INSERT_FRAME
+from dercp.store.sqlite._frames import DAMAGED, DELETE_FRAMES, INSERT_FRAMES
 from dercp.store.sqlite._gaps import drop_filled, put_gap
 from dercp.store.sqlite._prune import prune
+from dercp.store.sqlite._rows import put_many
 from dercp.store.sqlite._spools import Account, SpoolName, Spools
 
 ROW_BYTES = 128
@@ -23,6 +25,9 @@ ROW_BYTES = 128
 
 STRETCHES_MAX = 1_000_000
 """Of all spools: they are kept in memory, some 200 bytes each."""
+
+
+_SMALL_TABLES = ("extent", "spool", "stretch", "gap")
 
 
 class Append(NamedTuple):
@@ -53,18 +58,27 @@ class Log:
     All its methods run on the writing connection's thread; `held` may be read anywhere.
     """
 
-    def __init__(self, directory: Path, limits: HistoryLimits) -> None:
-        self._directory = directory
+    def __init__(self, path: Path, limits: HistoryLimits) -> None:
+        self._path = path
         self._limits = limits
         self._contents: Contents | None = None
         self.held = Held()
 
     def check(self, db: apsw.Connection) -> None:
-        """Read what is kept in memory, and see that the end of the log can be written."""
+        """Read what is kept in memory, and see that the file is fit for logging.
+
+        Raises:
+            apsw.CorruptError: The end of the log, or one of the small tables, is damaged.
+        """
+        for table in _SMALL_TABLES:
+            verdict = db.pragma("integrity_check", table)
+            if verdict != "ok":
+                raise apsw.CorruptError(verdict)
         with transaction(db):
             contents = self.contents(db)
-            db.execute(INSERT_FRAME, (contents.last_position + 1, 0, 0, 0, 0, 0, 0, 0, b"", b""))
-            db.execute(DELETE_FRAMES, (contents.last_position + 1, contents.last_position + 1))
+            position = contents.last_position + 1
+            put_many(db, INSERT_FRAMES, [(position, 0, 0, 0, 0, 0, 0, 0, b"", b"")])
+            db.execute(DELETE_FRAMES, (position, position))
 
     def contents(self, db: apsw.Connection) -> Contents:
         """What the file holds, as far as it is kept in memory."""
@@ -82,8 +96,10 @@ class Log:
                 answers = [self._answer(call, room, contents, db) for call in calls]
                 contents.write(db)
                 held = contents.held(db)
-        except Exception:
+        except Exception as error:
             self._contents = None
+            if isinstance(error, DAMAGED):
+                suspect(self._path)
             raise
         self.held = held
         return answers
@@ -109,7 +125,7 @@ class Log:
             return Error(full)
 
     def _room(self, db: apsw.Connection, contents: Contents) -> "_Room":
-        disk = os.statvfs(self._directory)
+        disk = os.statvfs(self._path.parent)
         return _Room(
             self._limits,
             contents.spools,

@@ -1,11 +1,13 @@
 """Reads frames out of the log, around what is damaged."""
 
+from contextlib import closing
 from typing import NamedTuple
 
 import apsw
 
 from dercp.store.ports import PAGE_BYTES_MAX
 from dercp.store.records import FramePage, FrameRecord
+from dercp.store.sqlite._connection import snapshot
 from dercp.store.sqlite._contents import read_extent
 from dercp.store.sqlite._frames import CorruptFrame, read_frame
 from dercp.store.sqlite._segments import Wanted, positions
@@ -39,27 +41,29 @@ def find_frames(
     corrupt: list[int] = []
     size = probes = 0
     next_after = None
-    with db:
+    with snapshot(db):
         extent = read_extent(db)
         at = max(after_position, extent.pruned_position)
         spools = {
             key: (wanted.tenant_id, wanted.agent_id, spool_id)
             for key, spool_id in db.execute(_SPOOLS, (wanted.tenant_id, wanted.agent_id))
         }
-        for position in positions(db, wanted, at, extent.sealed_position, last_position):
-            if len(frames) == limit or size >= PAGE_BYTES_MAX or probes == PROBES_MAX:
-                next_after = at
-                break
-            at = position
-            probes += 1
-            try:
-                frame = read_frame(db, position, spools)
-            except CorruptFrame:
-                corrupt.append(position)
-                continue
-            if frame is not None and _overlaps(frame, wanted):
-                frames.append(frame)
-                size += len(frame.payload)
+        found = positions(db, wanted, at, extent.sealed_position, last_position)
+        with closing(found):
+            for position in found:
+                if len(frames) == limit or size >= PAGE_BYTES_MAX or probes == PROBES_MAX:
+                    next_after = at
+                    break
+                at = position
+                probes += 1
+                try:
+                    frame = read_frame(db, position, spools)
+                except CorruptFrame:
+                    corrupt.append(position)
+                    continue
+                if frame is not None and _overlaps(frame, wanted):
+                    frames.append(frame)
+                    size += len(frame.payload)
     page = FramePage(frames=tuple(frames), next_after=next_after, corrupt=len(corrupt))
     return Found(page, corrupt)
 

@@ -4,7 +4,7 @@ import apsw
 
 from dercp.store.records import HistoryLimits, Pruned
 from dercp.store.sqlite._contents import Contents, bytes_used
-from dercp.store.sqlite._frames import DELETE_FRAMES, UNREADABLE
+from dercp.store.sqlite._frames import DAMAGED, DELETE_FRAMES, UNREADABLE
 from dercp.store.sqlite._gaps import age_out
 
 STEP_FRAMES = 500
@@ -73,7 +73,7 @@ def _try(db: apsw.Connection, sql: str, bindings: tuple[int, ...]) -> bool:
     db.execute("SAVEPOINT pruning")
     try:
         db.execute(sql, bindings)
-    except apsw.CorruptError:
+    except DAMAGED:
         db.execute("ROLLBACK TO pruning; RELEASE pruning")
         return False
     db.execute("RELEASE pruning")

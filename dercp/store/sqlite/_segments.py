@@ -1,20 +1,22 @@
 """Finds an agent's frames in the log: an index written once per segment of it."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 from zlib import crc32
 
 import apsw
+import msgspec
 
 from dercp.store.sqlite._frames import UNREADABLE
+from dercp.store.sqlite._rows import put_many
 
 SEGMENT_FRAMES = 8_192
 SEGMENT_BYTES = 64 * 2**20
 
 _PUT_SEGMENT = "INSERT INTO segment VALUES (?, ?, ?)"
-_PUT_SPOOL = "INSERT INTO segment_spool VALUES (?, ?, ?, ?, ?, ?)"
+_PUT_SPOOLS = "INSERT INTO segment_spool"
 # Few segments overlap a range, so these are looked through first.
 _SEALED = """
 SELECT s.last_position, s.checksum, s.positions
@@ -33,7 +35,7 @@ ORDER BY position
 """
 
 
-class Placed(NamedTuple):
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """Where a frame lies in the log, and what it is looked for by."""
 
     position: int
@@ -52,6 +54,11 @@ class Wanted(NamedTuple):
     agent_id: str
 
 
+def is_complete(frames: int, size: int) -> bool:
+    """Whether so many frames, with so many bytes, make a segment."""
+    return frames >= SEGMENT_FRAMES or size >= SEGMENT_BYTES
+
+
 def seal(db: apsw.Connection, tail: Sequence[Placed]) -> None:
     """Write the index of a segment that is complete."""
     last = tail[-1].position
@@ -62,13 +69,13 @@ def seal(db: apsw.Connection, tail: Sequence[Placed]) -> None:
     for spool_key, frames in sorted(spools.items()):
         positions = array("I", [last - each.position for each in frames]).tobytes()
         rows.append((last, spool_key, *_times(frames), crc32(positions), positions))
-    db.executemany(_PUT_SPOOL, rows)
+    put_many(db, _PUT_SPOOLS, rows)
     db.execute(_PUT_SEGMENT, (last, *_times(tail)))
 
 
 def positions(
     db: apsw.Connection, wanted: Wanted, after: int, sealed: int, last: int
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """The positions after `after` where the wanted frames lie, in order; some others too.
 
     Where the index cannot be read, every position from there to `last` is given.

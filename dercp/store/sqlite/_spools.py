@@ -7,6 +7,7 @@ import apsw
 
 from dercp.model.completeness import Stretch, Stretches
 from dercp.store.sqlite._connection import Row
+from dercp.store.sqlite._rows import put_many
 
 _SPOOLS = "SELECT spool_key, tenant_id, agent_id, spool_id FROM spool ORDER BY spool_key"
 _PUT_SPOOL = "INSERT INTO spool (tenant_id, agent_id, spool_id) VALUES (?, ?, ?)"
@@ -15,7 +16,7 @@ SELECT spool_key, account, first, last, from_us, to_us FROM stretch
 ORDER BY spool_key, account, first
 """
 _DROP = "DELETE FROM stretch WHERE spool_key = ? AND account = ? AND first = ?"
-_PUT = "INSERT OR REPLACE INTO stretch VALUES (?, ?, ?, ?, ?, ?)"
+_PUT = "INSERT OR REPLACE INTO stretch"
 
 
 class SpoolName(NamedTuple):
@@ -85,7 +86,8 @@ class Spools:
         """Take in a stretch; `save` writes it."""
         touched, grown = spool.accounts[account].add(stretch)
         for gone in touched:
-            self._changed[spool.key, account, gone.first] = None
+            if gone.first != grown.first:
+                self._changed[spool.key, account, gone.first] = None
         self._changed[spool.key, account, grown.first] = grown
         self.stretches += 1 - len(touched)
 
@@ -93,7 +95,8 @@ class Spools:
         """Write what has changed since the last time."""
         gone = [key for key, stretch in self._changed.items() if stretch is None]
         db.executemany(_DROP, gone)
-        db.executemany(
+        put_many(
+            db,
             _PUT,
             [
                 (*key, stretch.last, stretch.from_us, stretch.to_us)
