@@ -178,11 +178,10 @@ class Lanes:
         """The headend holds these."""
         for held in ranges:
             self._land(held, now_s)
-            for lane in (self._live, self._backlog):
-                while lane and _within(lane[0], held):
-                    parcel = lane.popleft()
-                    if lane is self._live:
-                        self._live_bytes -= parcel.bytes
+            # Sent in a session before this one, and held after all.
+            self._live = _without(self._live, held)
+            self._backlog = _without(self._backlog, held)
+        self._live_bytes = sum(parcel.bytes for parcel in self._live)
 
     def withdraw(self, parcel: Parcel) -> None:
         """It shall not go out after all."""
@@ -291,7 +290,8 @@ class Lanes:
         if burst is None or self._backlog_flights:
             return
         self._burst = None
-        taken_s = max(0.0, now_s - burst.began_s - min(self._shortest_s, now_s - burst.began_s))
+        shortest_s = self._shortest_s if math.isfinite(self._shortest_s) else 0.0
+        taken_s = max(0.0, now_s - burst.began_s - shortest_s)
         if taken_s > 2 * BURST_TAKES_S:
             self._burst_bytes = max(self._burst_bytes // 2, BURST_BYTES_MIN)
         elif taken_s < BURST_TAKES_S and burst.bytes >= self._burst_bytes:
@@ -299,6 +299,12 @@ class Lanes:
         rest_s = min(taken_s * (1 / self._limits.backlog_share - 1), REST_S_MAX)
         by_rate_s = burst.began_s + burst.bytes / self._limits.backlog_bytes_per_s
         self._backlog_opens_s = max(now_s + rest_s, by_rate_s)
+
+
+def _without(lane: deque[Parcel], held: Sequences) -> deque[Parcel]:
+    if not lane or held.last < lane[0].sequences.first or lane[-1].sequences.last < held.first:
+        return lane
+    return deque(parcel for parcel in lane if not _within(parcel, held))
 
 
 def _within(parcel: Parcel, held: Sequences) -> bool:

@@ -13,9 +13,7 @@ from dercp.edge.spool_settings import SpoolSettings
 
 
 @pytest.fixture(params=["memory", "disk"])
-def open_outbox(
-    request: pytest.FixtureRequest, tmp_path: Path, autojump_clock: MockClock
-) -> OpenOutbox:
+def open_outbox(request: pytest.FixtureRequest, tmp_path: Path) -> OpenOutbox:
     """Opens an outbox of each kind."""
     if request.param == "memory":
         return in_memory
@@ -23,7 +21,7 @@ def open_outbox(
 
 
 async def test_batches_are_numbered_from_one_and_handed_out_in_order(
-    open_outbox: OpenOutbox,
+    autojump_clock: MockClock, open_outbox: OpenOutbox
 ) -> None:
     """The same again until it has left."""
     async with open_outbox() as outbox:
@@ -40,7 +38,9 @@ async def test_batches_are_numbered_from_one_and_handed_out_in_order(
         assert second.parcel == Batch(2, draft(2))
 
 
-async def test_without_a_session_nothing_is_handed_out(open_outbox: OpenOutbox) -> None:
+async def test_without_a_session_nothing_is_handed_out(
+    autojump_clock: MockClock, open_outbox: OpenOutbox
+) -> None:
     """It is kept."""
     async with open_outbox() as outbox:
         await outbox.put(draft(1))
@@ -48,7 +48,9 @@ async def test_without_a_session_nothing_is_handed_out(open_outbox: OpenOutbox) 
         assert outbox.statistics().waiting == 1
 
 
-async def test_what_was_sent_is_kept_until_it_is_acknowledged(open_outbox: OpenOutbox) -> None:
+async def test_what_was_sent_is_kept_until_it_is_acknowledged(
+    autojump_clock: MockClock, open_outbox: OpenOutbox
+) -> None:
     """And sent again, under the same number, in the next session."""
     auditor = Auditor()
     async with open_outbox() as outbox:
@@ -72,7 +74,9 @@ async def test_what_was_sent_is_kept_until_it_is_acknowledged(open_outbox: OpenO
         assert outbox.next_unsent() is None
 
 
-async def test_live_goes_before_the_backlog(open_outbox: OpenOutbox) -> None:
+async def test_live_goes_before_the_backlog(
+    autojump_clock: MockClock, open_outbox: OpenOutbox
+) -> None:
     """What comes during the session overtakes what came before it; each lane in order."""
     auditor = Auditor()
     async with open_outbox() as outbox:
@@ -93,7 +97,9 @@ async def test_live_goes_before_the_backlog(open_outbox: OpenOutbox) -> None:
     ]
 
 
-async def test_an_acknowledgement_of_another_spool_frees_nothing(open_outbox: OpenOutbox) -> None:
+async def test_an_acknowledgement_of_another_spool_frees_nothing(
+    autojump_clock: MockClock, open_outbox: OpenOutbox
+) -> None:
     """Numbers count within a spool."""
     async with open_outbox() as outbox:
         await outbox.put(draft(1))
@@ -103,7 +109,7 @@ async def test_an_acknowledgement_of_another_spool_frees_nothing(open_outbox: Op
 
 
 async def test_an_acknowledgement_of_what_is_to_come_frees_nothing(
-    open_outbox: OpenOutbox,
+    autojump_clock: MockClock, open_outbox: OpenOutbox
 ) -> None:
     """A headend that says too much loses us nothing."""
     async with open_outbox() as outbox:
@@ -114,7 +120,9 @@ async def test_an_acknowledgement_of_what_is_to_come_frees_nothing(
         assert outbox.statistics().waiting == 2
 
 
-async def test_a_batch_that_can_never_be_sent_becomes_a_gap(open_outbox: OpenOutbox) -> None:
+async def test_a_batch_that_can_never_be_sent_becomes_a_gap(
+    autojump_clock: MockClock, open_outbox: OpenOutbox
+) -> None:
     """Which is kept until it is acknowledged itself."""
     auditor = Auditor()
     async with open_outbox() as outbox:
@@ -141,7 +149,9 @@ async def test_a_batch_that_can_never_be_sent_becomes_a_gap(open_outbox: OpenOut
         auditor.check(last=1, produced=7)
 
 
-async def test_what_does_not_fit_is_declared(open_outbox: OpenOutbox) -> None:
+async def test_what_does_not_fit_is_declared(
+    autojump_clock: MockClock, open_outbox: OpenOutbox
+) -> None:
     """Neighbours share a gap; the bound is kept; nothing is counted twice."""
     auditor = Auditor()
     async with open_outbox(bytes_max=2000) as outbox:
@@ -158,7 +168,9 @@ async def test_what_does_not_fit_is_declared(open_outbox: OpenOutbox) -> None:
     auditor.check(last=100, produced=5050)
 
 
-async def test_a_gap_that_was_sent_does_not_grow(open_outbox: OpenOutbox) -> None:
+async def test_a_gap_that_was_sent_does_not_grow(
+    autojump_clock: MockClock, open_outbox: OpenOutbox
+) -> None:
     """The headend would hold two that overlap."""
     auditor = Auditor()
     async with open_outbox(bytes_max=2000) as outbox:
@@ -177,7 +189,9 @@ async def test_a_gap_that_was_sent_does_not_grow(open_outbox: OpenOutbox) -> Non
     auditor.check(last=40, produced=40)
 
 
-async def test_what_is_not_acknowledged_for_a_minute_goes_again(open_outbox: OpenOutbox) -> None:
+async def test_what_is_not_acknowledged_for_a_minute_goes_again(
+    autojump_clock: MockClock, open_outbox: OpenOutbox
+) -> None:
     """An acknowledgement that was lost holds nothing up for ever."""
     auditor = Auditor()
     async with open_outbox() as outbox:
@@ -192,7 +206,9 @@ async def test_what_is_not_acknowledged_for_a_minute_goes_again(open_outbox: Ope
         assert (again.parcel.sequences.first, again.lane) == (1, Lane.BACKLOG)
 
 
-async def test_a_long_backlog_is_read_piece_by_piece(open_outbox: OpenOutbox) -> None:
+async def test_a_long_backlog_is_read_piece_by_piece(
+    autojump_clock: MockClock, open_outbox: OpenOutbox
+) -> None:
     """Everything arrives, in order, once."""
     auditor = Auditor()
     async with open_outbox() as outbox:
@@ -203,7 +219,9 @@ async def test_a_long_backlog_is_read_piece_by_piece(open_outbox: OpenOutbox) ->
     assert [sequence for sequence, _ in auditor.order] == list(range(1, 1001))
 
 
-async def test_puts_that_meet_share_a_transaction(open_outbox: OpenOutbox) -> None:
+async def test_puts_that_meet_share_a_transaction(
+    autojump_clock: MockClock, open_outbox: OpenOutbox
+) -> None:
     """And none returns before it is kept."""
     async with open_outbox() as outbox:
         async with trio.open_nursery() as nursery:
@@ -212,7 +230,9 @@ async def test_puts_that_meet_share_a_transaction(open_outbox: OpenOutbox) -> No
         assert outbox.statistics().waiting == 10
 
 
-async def test_an_outbox_at_rest_sets_no_timer(open_outbox: OpenOutbox) -> None:
+async def test_an_outbox_at_rest_sets_no_timer(
+    autojump_clock: MockClock, open_outbox: OpenOutbox
+) -> None:
     """A thousand agents without traffic cost nothing."""
     async with open_outbox() as outbox:
         outbox.begin_session()
