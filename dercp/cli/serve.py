@@ -22,7 +22,7 @@ from dercp.cli.signals import stop_requests
 from dercp.headend.headend import Headend, open_headend
 from dercp.headend.listener import Door
 from dercp.headend.settings import HeadendSettings
-from dercp.store.sqlite import open_sqlite
+from dercp.store.sqlite import open_history, open_sqlite
 
 # After SIGTERM whoever sends work here has so long to see that /readyz says no,
 # and the agents have so long to leave by themselves.
@@ -109,7 +109,8 @@ async def serving_headend(serving: Serving, settings: HeadendSettings) -> AsyncI
     door = Door(serving.grpc.host, serving.grpc.port, tls=serving.grpc_tls)
     async with (
         open_sqlite(serving.data_dir) as store,
-        open_headend(store, door, settings=settings, clock=utc_now_us) as headend,
+        open_history(serving.data_dir) as history,
+        open_headend(store, history, door, settings=settings, clock=utc_now_us) as headend,
     ):
         taken = [serving.http]
         await headend.system.root.start(

@@ -17,7 +17,9 @@ from dercp.link import LinkError, Status
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Callable
 
+    from dercp.headend.intake import Intake
     from dercp.headend.settings import HeadendSettings
     from dercp.link import Call
     from dercp.model.time import Clock
@@ -40,11 +42,13 @@ class Gate:
         sessions: SupervisorRef,
         counts: Counter[str],
         *,
+        new_intake: Callable[[SessionFacts], Intake],
         fleet: FleetRef,
         desk: DeskRef,
         settings: HeadendSettings,
         clock: Clock,
     ) -> None:
+        self._new_intake = new_intake
         self._sessions = sessions
         self._counts = counts
         self._fleet = fleet
@@ -82,6 +86,7 @@ class Gate:
                 factory=lambda: SessionActor(
                     call,
                     facts,
+                    intake=self._new_intake(facts),
                     fleet=self._fleet,
                     desk=self._desk,
                     settings=self._settings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,13 +24,16 @@ from actors import (
     SupervisorSpec,
     open_system,
 )
+from dercp.headend.ageing import AgeingActor
 from dercp.headend.book import DispatchBook
 from dercp.headend.desk import RETRY_S, DeskActor
 from dercp.headend.errors import DeskBusy
 from dercp.headend.fleet import FleetActor
 from dercp.headend.gate import Gate
+from dercp.headend.ingest import IngestActor, IngestFront
+from dercp.headend.intake import Intake
 from dercp.headend.listener import ListenerActor
-from dercp.headend.messages import DeskMessage, DrainAgent, FleetMessage, Submit
+from dercp.headend.messages import DeskMessage, DrainAgent, FleetMessage, IngestMessage, Submit
 from dercp.headend.operations import HeadendOperations
 from dercp.headend.reader import RosterReader
 from dercp.headend.roster import Roster
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
     from dercp.headend.settings import HeadendSettings
     from dercp.model.dispatch import Dispatch, DispatchRequest
     from dercp.model.time import Clock
-    from dercp.store.ports import DispatchLedger, Store
+    from dercp.store.ports import DispatchLedger, History, Store
 
 log = structlog.get_logger()
 
@@ -137,6 +141,7 @@ def new_dispatch_id(now_us: int) -> str:
 @asynccontextmanager
 async def open_headend(
     store: Store,
+    history: History,
     door: Door,
     *,
     settings: HeadendSettings,
@@ -147,7 +152,8 @@ async def open_headend(
     """Run a headend beside the block; leaving the block drains and stops it in order.
 
     Args:
-        store: Where everything durable is.
+        store: Where registry, sessions and dispatches are.
+        history: Where telemetry is logged.
         door: Where agents call.
         settings: How much of everything.
         clock: The wall clock.
@@ -181,15 +187,33 @@ async def open_headend(
                 mailbox=MailboxSpec(capacity=settings.desk_mailbox_max, on_full=OnFull.BLOCK),
             )
         )
+        ingest = _start_ingest(system, history, counts, settings)
+        system.root.start_nowait(_ageing(history, settings, clock))
         # Without the fleet no session is worth anything; without sessions no listener.
         core = await system.root.supervise(
             SupervisorSpec(name="core", strategy=Strategy.REST_FOR_ONE, restart=RESTART)
         )
         fleet = await core.start(_fleet(roster, store, desk, settings, clock))
         sessions = await core.supervise(SupervisorSpec(name="sessions", restart=RESTART))
-        gate = Gate(sessions, counts, fleet=fleet, desk=desk, settings=settings, clock=clock)
+        new_intake = partial(
+            Intake,
+            roster=roster,
+            registry=store.registry,
+            ingest=ingest,
+            settings=settings,
+            clock=clock,
+        )
+        gate = Gate(
+            sessions,
+            counts,
+            new_intake=new_intake,
+            fleet=fleet,
+            desk=desk,
+            settings=settings,
+            clock=clock,
+        )
         operations = HeadendOperations(
-            system, roster, gate, door, book, store, counts, core=(desk, fleet)
+            system, roster, gate, door, book, store, history, counts, core=(desk, fleet)
         )
         system.events.listen(operations.note)
         await core.start(_listener(door, gate, settings))
@@ -198,6 +222,32 @@ async def open_headend(
         headend = Headend(system, reader, front, operations, door, roster, settings)
         yield headend
         await headend.drain()
+
+
+def _start_ingest(
+    system: System, history: History, counts: Counter[str], settings: HeadendSettings
+) -> IngestFront:
+    """The front refers to the actor, the actor to the front."""
+    front: IngestFront
+    ref = system.root.start_nowait(
+        ChildSpec[IngestMessage](
+            name="ingest",
+            factory=lambda: IngestActor(history, front, counts, settings=settings),
+            mailbox=MailboxSpec(capacity=settings.ingest_mailbox_max, on_full=OnFull.REJECT),
+            grace_s=settings.stop_within_s,
+        )
+    )
+    front = IngestFront(ref, counts, settings)
+    return front
+
+
+def _ageing(history: History, settings: HeadendSettings, clock: Clock) -> ChildSpec[None]:
+    return ChildSpec[None](
+        name="ageing",
+        factory=lambda: AgeingActor(history, clock),
+        mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
+        grace_s=settings.stop_within_s,
+    )
 
 
 def _fleet(

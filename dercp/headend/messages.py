@@ -9,6 +9,7 @@ from dercp.headend.facts import SessionFacts
 from dercp.headend.twin import Link, Twin
 from dercp.model.asset import Registration
 from dercp.model.dispatch import Dispatch, DispatchEvent, DispatchRequest
+from dercp.store.records import FrameRecord, GapRecord
 from dercp.wire.v1 import RejectCode
 
 
@@ -38,7 +39,14 @@ class DrainAgent(Message, frozen=True):
     reason: str
 
 
-SessionMessage = SendDispatch | Superseded | DrainAgent
+class Durable(Message, frozen=True):
+    """These batches of the spool (first and last of each stretch) are on disk."""
+
+    spool_id: str
+    sequences: tuple[tuple[int, int], ...]
+
+
+SessionMessage = SendDispatch | Superseded | DrainAgent | Durable
 
 
 # --- to an asset
@@ -128,6 +136,26 @@ class SessionEnded(Message, frozen=True):
 FleetMessage = Admit | SessionEnded
 
 
+# --- to the ingest log
+
+
+class LogFrame(Message, frozen=True):
+    """Make this batch durable, then tell the session."""
+
+    frame: FrameRecord
+    session: SessionRef
+
+
+class LogGap(Message, frozen=True):
+    """Make this declaration durable, then tell the session."""
+
+    gap: GapRecord
+    session: SessionRef
+
+
+IngestMessage = LogFrame | LogGap
+
+
 # --- to the dispatch desk
 
 
@@ -175,3 +203,4 @@ AssetRef = Ref[AssetMessage]
 SiteRef = Ref[SiteMessage]
 FleetRef = Ref[FleetMessage]
 DeskRef = Ref[DeskMessage]
+IngestRef = Ref[IngestMessage]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dercp.headend.gate import Gate
     from dercp.headend.listener import Door
     from dercp.headend.roster import Roster
-    from dercp.store.ports import Store
+    from dercp.store.ports import History, Store
 
 
 class HeadendOperations:
@@ -31,6 +31,7 @@ class HeadendOperations:
         door: Door,
         book: DispatchBook,
         store: Store,
+        history: History,
         counts: Counter[str],
         core: Iterable[Ref[Any]],
     ) -> None:
@@ -40,6 +41,7 @@ class HeadendOperations:
         self._door = door
         self._book = book
         self._store = store
+        self._history = history
         self._counts = counts
         self._core = tuple(core)
         self.draining = False
@@ -57,9 +59,10 @@ class HeadendOperations:
     def _not_ready_because(self) -> str:
         if self.draining:
             return "the headend is being stopped"
-        failure = self._store.statistics().failure
-        if failure is not None:
-            return f"the store has failed: {failure}"
+        for name, kept in (("store", self._store), ("ingest log", self._history)):
+            failure = kept.statistics().failure
+            if failure is not None:
+                return f"the {name} has failed: {failure}"
         if self._book.stuck_because:
             return f"dispatches cannot be written: {self._book.stuck_because}"
         for part in self._core:
@@ -77,8 +80,13 @@ class HeadendOperations:
         """Monotonic totals by name."""
         totals: dict[str, float] = dict(self._counts)
         _add_sessions(totals, self._gate.open_facts.values())
-        store = self._store.statistics()
-        totals |= {"store_commits": store.commits, "store_writes": store.writes}
+        store, history = self._store.statistics(), self._history.statistics()
+        totals |= {
+            "store_commits": store.commits,
+            "store_writes": store.writes,
+            "history_commits": history.commits,
+            "history_frames_corrupt": history.corrupt,
+        }
         return totals | self._door.totals()
 
     def note(self, event: Event) -> None:

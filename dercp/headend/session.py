@@ -9,21 +9,22 @@ import trio
 
 from actors import Actor, ActorError, Context
 from dercp.headend.facts import SessionFacts
+from dercp.headend.ingest import ranges
+from dercp.headend.intake import Intake, schema_of
 from dercp.headend.messages import (
     Admission,
     Admit,
     DrainAgent,
+    Durable,
     EdgeSaid,
     SendDispatch,
     SessionMessage,
     Superseded,
 )
-from dercp.headend.twin import Arrival, Latest, Twin, alone
 from dercp.link import Call, LinkError, MessageTooLarge
 from dercp.model.asset import Registration
 from dercp.model.errors import ModelError
 from dercp.model.ids import check_id
-from dercp.model.latest import order_time_us
 from dercp.wire import v1
 from dercp.wire.dispatch import dispatch_to_wire, event_from_update
 from dercp.wire.envelope import decode_uplink, encode_downlink
@@ -54,7 +55,7 @@ class SessionActor(Actor[SessionMessage]):
     end of this session. Its rows go to the twins' quiet slots, its words about
     dispatches to the desk; both block this session alone when they are slow.
 
-    Nothing acknowledges telemetry here: there is no durable log yet that could vouch for it.
+    A batch is acknowledged when the log says that it is durable, and not before.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class SessionActor(Actor[SessionMessage]):
         call: Call,
         facts: SessionFacts,
         *,
+        intake: Intake,
         fleet: FleetRef,
         desk: DeskRef,
         settings: HeadendSettings,
@@ -69,6 +71,7 @@ class SessionActor(Actor[SessionMessage]):
         bulk_decoding: trio.CapacityLimiter,
     ) -> None:
         self._call = call
+        self._intake = intake
         self._facts = facts
         self._fleet = fleet
         self._desk = desk
@@ -76,9 +79,6 @@ class SessionActor(Actor[SessionMessage]):
         self._clock = clock
         self._bulk_decoding = bulk_decoding
         self._scope = trio.CancelScope()
-        self._registration_id = b""
-        self._schema: PayloadSchema | None = None
-        self._twins: tuple[Twin, ...] = ()
         # While what was heard is being worked on, the silence is ours.
         self._silent_since_s = math.inf
 
@@ -111,22 +111,21 @@ class SessionActor(Actor[SessionMessage]):
             hello = decode_uplink(first[0]).hello
             if hello is None:
                 raise WireError(v1.RejectCode.HELLO_EXPECTED, "the first message must be a Hello")
-            admission = await self._admit(hello, context)
+            await self._admit(hello, context)
         except WireError as error:
             await self._reject_and_part(error.code, error.detail)
             await self._listen()
             return False
-        await self._welcome(admission)
         return True
 
-    async def _admit(self, hello: v1.Hello, context: Context[SessionMessage]) -> Admission:
+    async def _admit(self, hello: v1.Hello, context: Context[SessionMessage]) -> None:
         try:
             check_id(hello.agent_id, "agent_id")
             check_id(hello.spool_id, "spool_id")
         except ModelError as error:
             raise WireError(v1.RejectCode.MALFORMED, error.detail) from None
-        registration, self._schema = await self._read_registration(hello.registration)
-        self._registration_id = registration_id(hello.registration)
+        registration, schema = await self._read_registration(hello.registration)
+        content_id = registration_id(hello.registration)
         self._set_clock_offset(hello.time_us)
         # From here on the fleet is told of this session's end.
         self._facts.agent_id = hello.agent_id
@@ -135,7 +134,7 @@ class SessionActor(Actor[SessionMessage]):
                 Admit(
                     software_version=hello.software_version[:64],
                     spool_id=hello.spool_id,
-                    registration_id=self._registration_id,
+                    registration_id=content_id,
                     registration_content=hello.registration,
                     registration=registration,
                     session=context.ref,
@@ -147,7 +146,8 @@ class SessionActor(Actor[SessionMessage]):
             raise WireError(v1.RejectCode.OVERLOADED, str(error)) from error
         if not isinstance(answer, Admission):
             raise WireError(answer.code, answer.detail)
-        return answer
+        self._intake.open(context.ref, hello, registration, (content_id, schema), answer.twins)
+        await self._welcome(answer)
 
     async def _read_registration(self, content: bytes) -> tuple[Registration, PayloadSchema]:
         if len(content) <= REGISTRATION_BYTES_INLINE_MAX:
@@ -157,7 +157,6 @@ class SessionActor(Actor[SessionMessage]):
         )
 
     async def _welcome(self, admission: Admission) -> None:
-        self._twins = admission.twins
         await self._send(
             v1.Downlink(
                 welcome=v1.Welcome(
@@ -209,7 +208,7 @@ class SessionActor(Actor[SessionMessage]):
         if uplink.telemetry is not None:
             self._facts.frames += 1
             try:
-                self._take_batch(uplink.telemetry, heard_mono_s)
+                await self._intake.take_batch(uplink.telemetry, heard_mono_s)
             except WireError as error:
                 await self._reject(error.code, error.detail, uplink.telemetry.sequence)
         elif uplink.heartbeat is not None:
@@ -225,36 +224,11 @@ class SessionActor(Actor[SessionMessage]):
                 )
             )
         elif uplink.gap_report is not None:
-            self._facts.gap_samples += uplink.gap_report.samples
+            self._intake.take_gap(uplink.gap_report)
         elif uplink.event is not None:
             self._facts.events += 1
         else:
             raise WireError(v1.RejectCode.MALFORMED, "a second Hello in one session")
-
-    def _take_batch(self, batch: v1.TelemetryBatch, heard_mono_s: float) -> None:
-        """Offer each row of a frame to its asset's slot."""
-        schema = self._schema
-        assert schema is not None  # noqa: S101 - admitted sessions have one
-        if batch.registration_id != self._registration_id:
-            raise WireError(
-                v1.RejectCode.UNKNOWN_REGISTRATION,
-                f"batch {batch.sequence} names registration {batch.registration_id[:16].hex()}, "
-                f"this session opened with {self._registration_id.hex()}",
-            )
-        frame = schema.decode(batch.payload)
-        now_us = self._clock()
-        facts, twins = self._facts, self._twins
-        arrival = Arrival(schema, now_us, heard_mono_s, facts.clock_offset_us)
-        live = batch.lane is v1.Lane.LIVE
-        bulky = len(batch.payload) > self._settings.frame_bytes_held_max
-        for row in frame.rows:
-            facts.samples += 1
-            facts.oddities += schema.oddities(row)
-            order_us = order_time_us(row.source_time_us, now_us, live=live)
-            if order_us is None or not twins[row.asset_index].latest.put(
-                Latest(order_us, alone(row) if bulky else row, arrival)
-            ):
-                facts.late_samples += 1
 
     def _set_clock_offset(self, agent_time_us: int) -> None:
         if agent_time_us:  # 0 = not stated
@@ -276,6 +250,10 @@ class SessionActor(Actor[SessionMessage]):
                 self._part("drained")
                 drain = v1.Drain(reconnect_within_ms=round(within_s * 1000), reason=reason)
                 await self._send(v1.Downlink(drain=drain))
+            case Durable(spool_id=spool_id, sequences=sequences):
+                acked = [v1.SequenceRange(first=a, last=b) for a, b in ranges(sequences)]
+                ack = v1.TelemetryAck(spool_id=spool_id, ranges=acked)
+                await self._send(v1.Downlink(telemetry_ack=ack))
             case _:
                 assert_never(message)
 
@@ -331,7 +309,4 @@ def _registration_of(
     content: bytes, settings: HeadendSettings
 ) -> tuple[Registration, PayloadSchema]:
     registration = decode_registration(content, settings.registration)
-    schema = PayloadSchema(
-        registration, bytes_max=settings.message_bytes_max, rows_max=settings.rows_per_frame_max
-    )
-    return registration, schema
+    return registration, schema_of(registration, settings)

@@ -45,6 +45,15 @@ class HeadendSettings(msgspec.Struct, frozen=True, kw_only=True):
     fleet_mailbox_max: int = 65_536
     # Worked on at the same time, as far as they do not concern each other.
     fleet_batch_max: int = 256
+    # Telemetry not yet durable. Beyond either, a batch is not taken: it stays
+    # unacknowledged, and the edge sends it again.
+    ingest_mailbox_max: int = 20_000
+    ingest_bytes_max: int = 64 * 1024 * 1024
+    # Made durable by one write.
+    ingest_batch_max: int = 1_000
+    # Earlier registrations whose batches a session reads beside its own.
+    registrations_per_session_max: int = 16
+
     # Dispatch messages waiting; a POST beyond is answered 503 with Retry-After, a session waits.
     desk_mailbox_max: int = 4_096
     # Decided together and made durable by one write.

@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 import trio.testing
-from memory_store import MemoryDisk, MemoryStore, open_memory
+from memory_store import MemoryDisk, MemoryStore, open_memory, open_memory_history
 
 from actors import Crashed, Escalated
 from actors.testing import EventRecorder
@@ -25,6 +25,7 @@ from dercp.model.asset import AssetSpec, Registration, standard_point
 from dercp.model.dispatch import AssetTarget, Dispatch, DispatchRequest
 from dercp.model.points import Kind
 from dercp.model.time import us_from_s
+from dercp.store.records import HistoryLimits
 from dercp.wire import CONNECT_PATH, v1
 from dercp.wire.envelope import decode_downlink, encode_uplink, kind_of
 from dercp.wire.payload import RowDraft, encode_payload
@@ -112,6 +113,10 @@ class MemoryDoor(Door, trio.abc.Listener[trio.abc.HalfCloseableStream]):
         self._waiting.append(wire.far)
         self._arrivals.release()
         return wire
+
+
+# Messages of the headend that answer nothing a test asked for.
+BY_ITSELF = {"heartbeat", "telemetry_ack"}
 
 
 class Caller:
@@ -220,12 +225,19 @@ class Caller:
         return self.heard[-1]
 
     async def expect(self, kind: str) -> v1.Downlink:
-        """The next message, which must be of this kind; heartbeats in between are passed over."""
+        """The next message of this kind; only what comes by itself may come in between."""
         while (downlink := await self.hear()) is not None:
             if kind == (heard := kind_of(downlink)):
                 return downlink
-            assert heard == "heartbeat", f"expected {kind}, heard {downlink}"
+            assert heard in BY_ITSELF, f"expected {kind}, heard {downlink}"
         raise AssertionError(f"expected {kind}, but the call ended")
+
+    async def expect_ack(self) -> list[tuple[int, int]]:
+        """The stretches of batches that are acknowledged next."""
+        ack = (await self.expect("telemetry_ack")).telemetry_ack
+        assert ack is not None
+        assert ack.spool_id == "spool-1"
+        return [(stretch.first, stretch.last) for stretch in ack.ranges]
 
     async def expect_dispatch(self) -> v1.Dispatch:
         """The next dispatch."""
@@ -243,7 +255,7 @@ class Caller:
     async def expect_end(self) -> None:
         """The call ends in order, nothing but heartbeats before."""
         while (downlink := await self.hear()) is not None:
-            assert kind_of(downlink) == "heartbeat", f"expected the end, heard {downlink}"
+            assert kind_of(downlink) in BY_ITSELF, f"expected the end, heard {downlink}"
 
 
 class Plant:
@@ -362,6 +374,7 @@ async def open_plant(
     disk: MemoryDisk | None = None,
     *,
     settings: HeadendSettings | None = None,
+    history: HistoryLimits | None = None,
     opened: Callable[[MemoryDisk], AbstractAsyncContextManager[MemoryStore]] = open_memory,
     **fields: Any,
 ) -> AsyncIterator[Plant]:
@@ -369,8 +382,10 @@ async def open_plant(
     disk, door, clock = disk or MemoryDisk(), MemoryDoor(), WallClock()
     async with (
         opened(disk) as store,
+        open_memory_history(disk, history) as kept,
         open_headend(
             store,
+            kept,
             door,
             settings=settings or HeadendSettings(**fields),
             clock=clock,

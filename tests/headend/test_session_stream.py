@@ -55,16 +55,6 @@ async def test_a_sample_becomes_the_latest_known(autojump_clock: Clock) -> None:
         assert not telemetry.stale
 
 
-async def test_telemetry_is_not_acknowledged(autojump_clock: Clock) -> None:
-    """There is no durable log yet: an acknowledgement would be a lie."""
-    async with beside_a_neighbour() as (plant, agent):
-        await agent.sample()
-        await plant.settle()
-        with trio.move_on_after(9):
-            downlink = await agent.hear()
-            pytest.fail(f"heard {downlink}")
-
-
 async def test_values_that_cannot_be_are_judged_and_counted(autojump_clock: Clock) -> None:
     """NaN is unknown; infinite is bad; out of the physical range is doubtful."""
     async with beside_a_neighbour() as (plant, agent):
@@ -244,9 +234,11 @@ async def test_a_word_of_a_dispatch_state_from_the_future_is_refused(
 
 
 async def test_gaps_and_events_are_counted(autojump_clock: Clock) -> None:
-    """What the agent declares is seen, though nothing keeps it yet."""
+    """What the agent declares is seen in the totals."""
     async with beside_a_neighbour() as (plant, agent):
-        await agent.say(gap_report=v1.GapReport(spool_id="spool-1", samples=12))
+        await agent.say(
+            gap_report=v1.GapReport(sequences=v1.SequenceRange(first=1, last=2), samples=12)
+        )
         await agent.say(event=v1.Event(name="door_open"))
         await plant.settle()
         assert plant.count("gap_samples") == 12

@@ -1,0 +1,197 @@
+"""What becomes of a session's telemetry: its rows are looked at, its frames are logged."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
+
+from dercp.headend.messages import LogFrame, LogGap
+from dercp.headend.twin import Arrival, Latest, Twin, alone
+from dercp.model.latest import order_time_us
+from dercp.store.records import FrameRecord, GapRecord
+from dercp.wire import v1
+from dercp.wire.errors import WireError
+from dercp.wire.payload import Frame, PayloadSchema
+from dercp.wire.registration import decode_registration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dercp.headend.facts import SessionFacts
+    from dercp.headend.ingest import IngestFront
+    from dercp.headend.messages import SessionRef
+    from dercp.headend.roster import Roster
+    from dercp.headend.settings import HeadendSettings
+    from dercp.model.asset import Registration
+    from dercp.model.time import Clock
+    from dercp.store.ports import Registry
+
+REASON_CHARS_MAX = 64
+
+
+class Layout(NamedTuple):
+    """How batches of one registration are read, and whose rows they are (None: nobody's now)."""
+
+    schema: PayloadSchema
+    twins: tuple[Twin | None, ...]
+
+
+class Intake:
+    """Takes in the telemetry of one session.
+
+    A batch names the registration it was written under: the session's own, or an earlier
+    one of the same site that the registry knows. Each row is offered to its asset's slot;
+    the batch as it came goes to the log, which lets it be acknowledged once it is durable.
+
+    Characteristics:
+        Bound: `registrations_per_session_max` layouts; the longest unused is forgotten.
+        When the log is full: the batch is seen by the slots and not acknowledged; the edge
+            sends it again.
+    """
+
+    def __init__(
+        self,
+        facts: SessionFacts,
+        roster: Roster,
+        registry: Registry,
+        ingest: IngestFront,
+        *,
+        settings: HeadendSettings,
+        clock: Clock,
+    ) -> None:
+        self._facts = facts
+        self._roster = roster
+        self._registry = registry
+        self._ingest = ingest
+        self._settings = settings
+        self._clock = clock
+        self._layouts: OrderedDict[bytes, Layout] = OrderedDict()
+        self._site_id = ""
+        self._spool_id = ""
+        self._session: SessionRef
+
+    def open(
+        self,
+        session: SessionRef,
+        hello: v1.Hello,
+        registration: Registration,
+        own: tuple[bytes, PayloadSchema],
+        twins: Sequence[Twin],
+    ) -> None:
+        """The agent was admitted, to speak for these assets."""
+        self._session = session
+        self._spool_id = hello.spool_id
+        self._site_id = registration.site_id
+        registration_id, schema = own
+        self._layouts[registration_id] = Layout(schema, tuple(twins))
+
+    async def take_batch(self, batch: v1.TelemetryBatch, heard_mono_s: float) -> None:
+        """Offer each row of a frame to its asset's slot, and have the frame logged.
+
+        Raises:
+            WireError: UNKNOWN_REGISTRATION, BAD_PAYLOAD or TOO_LARGE.
+        """
+        layout = self._layouts.get(batch.registration_id) or await self._fetch(batch)
+        frame = layout.schema.decode(batch.payload)
+        if not 1 <= batch.sequence < 2**63:
+            raise WireError(v1.RejectCode.BAD_PAYLOAD, "batches are numbered from 1")
+        now_us = self._clock()
+        self._offer(
+            layout,
+            frame,
+            batch,
+            Arrival(layout.schema, now_us, heard_mono_s, self._facts.clock_offset_us),
+        )
+        times = [row.source_time_us for row in frame.rows] or [now_us]
+        record = FrameRecord(
+            tenant_id=self._settings.tenant_id,
+            agent_id=self._facts.agent_id,
+            spool_id=self._spool_id,
+            sequence=batch.sequence,
+            registration_id=batch.registration_id,
+            ingest_time_us=now_us,
+            first_time_us=min(times),
+            last_time_us=max(times),
+            samples=len(frame.rows),
+            payload=batch.payload,
+        )
+        self._ingest.hand_in(LogFrame(frame=record, session=self._session))
+
+    def take_gap(self, report: v1.GapReport) -> None:
+        """Have a declaration of what will never come logged.
+
+        Raises:
+            WireError: MALFORMED: it declares nothing, or another spool's.
+        """
+        sequences = report.sequences
+        if sequences is None or not 1 <= sequences.first <= sequences.last < 2**63:
+            raise WireError(v1.RejectCode.MALFORMED, "a gap needs the sequences that it declares")
+        if report.from_us > report.to_us:
+            raise WireError(v1.RejectCode.MALFORMED, "a gap ends before it begins")
+        self._facts.gap_samples += report.samples
+        record = GapRecord(
+            tenant_id=self._settings.tenant_id,
+            agent_id=self._facts.agent_id,
+            # An edge that lost its spool speaks of the one before.
+            spool_id=report.spool_id or self._spool_id,
+            first_sequence=sequences.first,
+            last_sequence=sequences.last,
+            from_us=report.from_us,
+            to_us=report.to_us,
+            samples=report.samples,
+            reason=report.reason[:REASON_CHARS_MAX],
+            declared_us=self._clock(),
+        )
+        self._ingest.hand_in(LogGap(gap=record, session=self._session))
+
+    def _offer(
+        self, layout: Layout, frame: Frame, batch: v1.TelemetryBatch, arrival: Arrival
+    ) -> None:
+        facts, twins, schema = self._facts, layout.twins, layout.schema
+        live = batch.lane is v1.Lane.LIVE
+        bulky = len(batch.payload) > self._settings.frame_bytes_held_max
+        for row in frame.rows:
+            facts.samples += 1
+            facts.oddities += schema.oddities(row)
+            twin = twins[row.asset_index]
+            order_us = order_time_us(row.source_time_us, arrival.ingest_time_us, live=live)
+            if (
+                twin is None
+                or order_us is None
+                or not twin.latest.put(Latest(order_us, alone(row) if bulky else row, arrival))
+            ):
+                facts.late_samples += 1
+
+    async def _fetch(self, batch: v1.TelemetryBatch) -> Layout:
+        """The layout of an earlier registration of this site."""
+        record = await self._registry.find_registration(batch.registration_id)
+        if record is None:
+            raise WireError(
+                v1.RejectCode.UNKNOWN_REGISTRATION,
+                f"batch {batch.sequence} names registration {batch.registration_id[:16].hex()}, "
+                "which was never registered",
+            )
+        registration = decode_registration(record.content, self._settings.registration)
+        if registration.site_id != self._site_id:
+            raise WireError(
+                v1.RejectCode.UNKNOWN_REGISTRATION,
+                f"batch {batch.sequence} names a registration of site {registration.site_id}",
+            )
+        schema = schema_of(registration, self._settings)
+        layout = Layout(schema, tuple(self._own(spec.asset_id) for spec in registration.assets))
+        self._layouts[batch.registration_id] = layout
+        if len(self._layouts) > self._settings.registrations_per_session_max:
+            # The first is the session's own.
+            del self._layouts[list(self._layouts)[1]]
+        return layout
+
+    def _own(self, asset_id: str) -> Twin | None:
+        twin = self._roster.twins.get(asset_id)
+        return twin if twin is not None and twin.agent_id == self._facts.agent_id else None
+
+
+def schema_of(registration: Registration, settings: HeadendSettings) -> PayloadSchema:
+    """Reads the payloads of a registration, within the headend's limits."""
+    return PayloadSchema(
+        registration, bytes_max=settings.message_bytes_max, rows_max=settings.rows_per_frame_max
+    )
