@@ -45,6 +45,8 @@ from dercp.edge.desk import Desk
 from dercp.edge.device import AssetMemory, DeviceActor, DeviceMessage, Reporting
 from dercp.edge.headend_time import HeadendTime
 from dercp.edge.journal import Journal
+from dercp.edge.kept_lease import revive
+from dercp.edge.lease import Lease, Report
 from dercp.edge.lease_keeper import LeaseKeeper
 from dercp.edge.outbox_keeper import OutboxKeeper
 from dercp.edge.pace import Pace
@@ -53,6 +55,7 @@ from dercp.edge.spool import Spool, open_memory_outbox, open_spool
 from dercp.edge.status import AgentStatus, AssetStatus, LeaseStatus, SessionStatus, UplinkStatus
 from dercp.edge.uplink import Dial, Uplink, UplinkHistory
 from dercp.link import client_tls, open_call
+from dercp.model.dispatch import DispatchReason, Failed
 from dercp.model.time import Clock
 from dercp.wire import v1
 from dercp.wire.payload import PayloadSchema, RowDraft
@@ -64,6 +67,7 @@ LINK_PATH: Final = "/dercp.v1.EdgeLink/Connect"
 # The whole stop. A device may be in a call (5 s) and then fall back (5 s); the uplink takes 3.
 STOP_WITHIN_S: Final = 15.0
 DEVICE_GRACE_S: Final = 11.0
+LAST_WORDS_WITHIN_S: Final = 1.0
 DEVICE_MAIL_MAX: Final = 64
 
 # A device that crashes its actor again and again must never take the others along, so
@@ -150,7 +154,9 @@ class Agent:
         self._headend_time = HeadendTime(clock)
         self._bell = bell
         self._outbox = spool
-        self._journal = Journal(self._headend_time.now_us, self._bell.ring)
+        self._journal = Journal(
+            self._headend_time.now_us, clock, bell.ring, spool, spool.dispatches, self._log
+        )
         self._frame_limits = FrameLimits()
         self._history = UplinkHistory()
         self._memories: dict[str, AssetMemory] = {}
@@ -174,6 +180,9 @@ class Agent:
             device.stop_nowait()
         await devices.stop()
         await collector.stop()
+        # The last words leave only when they are kept.
+        with trio.move_on_after(LAST_WORDS_WITHIN_S):
+            await self._journal.commit()
 
     def note(self, event: Event) -> None:
         """Log what happened to an actor, if anybody should know."""
@@ -250,12 +259,32 @@ class Agent:
             clock=self._clock,
         )
         origin_s = trio.current_time()
+        kept = self._kept_leases()
         for index, asset in enumerate(self._config.assets):
-            keeper = LeaseKeeper(asset.guardrails, self._journal.record, self._headend_time.now_us)
+            keeper = LeaseKeeper(asset.guardrails, self._journal, self._headend_time.now_us)
+            keeper.resume(kept.pop(asset.spec.asset_id, []))
             memory = AssetMemory(keeper, Pace(origin_s, asset.spec.sample_interval_s))
             spec = self._device_spec(index, asset, memory, reporting)
             self._memories[asset.spec.asset_id] = memory
             self._devices[asset.spec.asset_id] = devices.start_nowait(spec)
+
+    def _kept_leases(self) -> dict[str, list[Lease]]:
+        """By asset, the leases of the process before this one that go on; the others have ended."""
+        kept: dict[str, list[Lease]] = {}
+        now_s, own_us = trio.current_time(), self._clock()
+        known = {asset.spec.asset_id for asset in self._config.assets}
+        for one in self._journal.unended():
+            lease = None
+            if one.lease is not None and one.asset_id in known:
+                lease = revive(one.dispatch_id, one.revision, one.lease, own_us=own_us, now_s=now_s)
+            if lease is None or one.asset_id is None:
+                detail = "the agent was not running when its lease ended"
+                failed = Failed(reason=DispatchReason.EDGE_STOPPED, detail=detail)
+                self._journal.record(Report(one.dispatch_id, one.revision, failed))
+            else:
+                self._log.info("lease_resumed", dispatch_id=one.dispatch_id, asset_id=one.asset_id)
+                kept.setdefault(one.asset_id, []).append(lease)
+        return kept
 
     def _device_spec(
         self, index: int, asset: AssetConfig, memory: AssetMemory, reporting: Reporting

@@ -1,20 +1,24 @@
 """What became of each dispatch: the memory behind at-most-once, and the mail to the headend.
 
-In memory for now: it does not survive the process.
+Each entry is kept on the spool's disk. A setpoint is written only after the entry that says
+so is there, and a word is sent only then: what the headend was told, a killed agent knows.
 """
 
-from collections import OrderedDict, deque
-from collections.abc import Callable
-from typing import Final
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
 
 import msgspec
+import structlog
+import trio
 from msgspec.structs import replace
 
-from dercp.edge.lease import Report
+from dercp.edge.kept_lease import KeptLease, keep
+from dercp.edge.lease import Lease, Report
 from dercp.model.dispatch import FINAL
 from dercp.model.time import Clock, us_from_s
 
-__all__ = ["Journal", "JournalStatistics"]
+__all__ = ["Journal", "JournalDisk", "JournalStatistics", "Unended"]
 
 ENTRIES_MAX: Final = 4096
 # A dispatch has half a dozen words in its life; more of them swing back and forth.
@@ -31,11 +35,42 @@ class JournalStatistics(msgspec.Struct, frozen=True):
     unsent: int
 
 
+class JournalDisk(Protocol):
+    """Where the entries are kept."""
+
+    @property
+    def settled(self) -> int:
+        """Notes up to this number are on the disk, or the disk takes nothing."""
+        ...
+
+    def note(self, dispatch_id: str, content: bytes | None) -> int:
+        """Keep an entry, or forget it; it is settled when `settled` reaches the number."""
+        ...
+
+    def note_later(self, dispatch_id: str, content: bytes | None) -> None:
+        """The same, some time soon: should it be lost, something is only said twice."""
+        ...
+
+    async def commit(self) -> bool:
+        """Wait until all notes are on the disk; False if the disk does not take them."""
+        ...
+
+
+class Unended(msgspec.Struct, frozen=True):
+    """A dispatch that had not ended when the process before this one did."""
+
+    dispatch_id: str
+    revision: int
+    asset_id: str | None
+    lease: KeptLease | None
+
+
 class _Entry(msgspec.Struct):
     revision: int
     asset_id: str | None
     last: Report | None = None
-    unsent: deque[Report] = msgspec.field(default_factory=deque)
+    unsent: list[Report] = msgspec.field(default_factory=list)
+    lease: KeptLease | None = None
 
     @property
     def is_final(self) -> bool:
@@ -50,14 +85,29 @@ class Journal:
             there is none of these, `admits` refuses new ones.
         Mail: the reports of a dispatch wait in order, at most 16, of which the oldest makes
             room; kept across sessions. The last word is never dropped.
-        Survives: a crash of any actor; not the process.
+        Survives: the process, as far as the disk has taken it.
+        Disk full or failing: no new lease begins; words are sent without being kept.
     """
 
-    def __init__(self, clock: Clock, on_unsent: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        own_clock: Clock,
+        on_unsent: Callable[[], None],
+        disk: JournalDisk,
+        kept: Mapping[str, bytes],
+        log: structlog.typing.FilteringBoundLogger,
+    ) -> None:
         self._clock = clock
+        self._own_clock = own_clock
         self._on_unsent = on_unsent
+        self._disk = disk
+        # By dispatch: the note that must be settled before its words may leave.
+        self._settles_at: dict[str, int] = {}
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._unsent: OrderedDict[str, None] = OrderedDict()
+        for dispatch_id, content in kept.items():
+            self._recall(dispatch_id, content, log)
 
     def admits(self, dispatch_id: str, revision: int, asset_id: str | None) -> bool:
         """Enter a dispatch; False if it must not be executed.
@@ -71,8 +121,9 @@ class Journal:
             return False
         if entry is None and len(self._entries) >= ENTRIES_MAX and not self._forget():
             return False
-        unsent = deque() if entry is None else entry.unsent
-        self._entries[dispatch_id] = _Entry(revision, asset_id, unsent=unsent)
+        unsent = [] if entry is None else entry.unsent
+        lease = None if entry is None else entry.lease
+        self._entries[dispatch_id] = _Entry(revision, asset_id, unsent=unsent, lease=lease)
         return True
 
     def asset_of(self, dispatch_id: str) -> str | None:
@@ -93,20 +144,54 @@ class Journal:
         entry.last = replace(report, word=replace(report.word, source_time_us=self._clock()))
         entry.unsent.append(entry.last)
         if len(entry.unsent) > UNSENT_WORDS_MAX:
-            entry.unsent.popleft()
+            del entry.unsent[0]
+        if report.word.state in FINAL:
+            entry.lease = None
+        self._note(report.dispatch_id, entry)
         self._send(report.dispatch_id, entry)
+
+    def hold(self, lease: Lease) -> None:
+        """A lease was taken: an agent that starts anew goes on with it."""
+        entry = self._entries.get(lease.dispatch_id)
+        if entry is None or entry.is_final:
+            return
+        entry.lease = keep(
+            lease, headend_us=self._clock(), own_us=self._own_clock(), now_s=trio.current_time()
+        )
+        self._note(lease.dispatch_id, entry)
+
+    def let_go(self, dispatch_id: str) -> None:
+        """A lease is over, or about to be: nobody shall go on with it."""
+        entry = self._entries.get(dispatch_id)
+        if entry is not None and entry.lease is not None:
+            entry.lease = None
+            self._note(dispatch_id, entry)
+
+    async def commit(self) -> bool:
+        """Wait until all of this is on the disk; False if the disk does not take it."""
+        return await self._disk.commit()
+
+    def unended(self) -> Sequence[Unended]:
+        """What has not ended; of interest when the agent starts anew."""
+        return [
+            Unended(dispatch_id, entry.revision, entry.asset_id, entry.lease)
+            for dispatch_id, entry in self._entries.items()
+            if not entry.is_final
+        ]
 
     def next_unsent(self) -> Report | None:
         """The report that waits longest; its word bears the time, by the headend's clock."""
         for dispatch_id in self._unsent:
-            return self._entries[dispatch_id].unsent[0]
+            if self._settles_at.get(dispatch_id, 0) <= self._disk.settled:
+                return self._entries[dispatch_id].unsent[0]
         return None
 
     def sent(self, report: Report) -> None:
         """The report has left; the next one of its dispatch follows."""
         entry = self._entries[report.dispatch_id]
         if entry.unsent and entry.unsent[0] is report:
-            entry.unsent.popleft()
+            del entry.unsent[0]
+            self._disk.note_later(report.dispatch_id, msgspec.msgpack.encode(entry))
         if not entry.unsent:
             self._unsent.pop(report.dispatch_id, None)
 
@@ -134,5 +219,25 @@ class Journal:
         for dispatch_id, entry in self._entries.items():
             if entry.is_final and dispatch_id not in self._unsent:
                 del self._entries[dispatch_id]
+                self._settles_at.pop(dispatch_id, None)
+                self._disk.note_later(dispatch_id, None)
                 return True
         return False
+
+    def _note(self, dispatch_id: str, entry: _Entry) -> None:
+        self._settles_at[dispatch_id] = self._disk.note(dispatch_id, msgspec.msgpack.encode(entry))
+
+    def _recall(
+        self, dispatch_id: str, content: bytes, log: structlog.typing.FilteringBoundLogger
+    ) -> None:
+        try:
+            entry = _DECODER.decode(content)
+        except msgspec.DecodeError as error:
+            log.error("journal_entry_unreadable", dispatch_id=dispatch_id, why=str(error))
+            return
+        self._entries[dispatch_id] = entry
+        if entry.unsent:
+            self._unsent[dispatch_id] = None
+
+
+_DECODER = msgspec.msgpack.Decoder(_Entry)

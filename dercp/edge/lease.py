@@ -36,10 +36,12 @@ __all__ = [
     "accept",
     "cancel",
     "fell_back",
+    "leases_of",
     "next_deadline_s",
     "not_fallen_back",
     "not_written",
     "reopened",
+    "resumed",
     "tick",
     "written",
 ]
@@ -106,9 +108,21 @@ class Step(msgspec.Struct, frozen=True):
     commands: tuple[Command, ...] = ()
 
 
+def resumed(kept: Sequence[Lease], now_s: float) -> Book:
+    """The book of an agent that starts anew. What is in force is written when the device opens."""
+    ordered = sorted(kept, key=lambda lease: lease.start_s)
+    begun = [lease for lease in ordered if lease.start_s <= now_s]
+    scheduled = tuple(lease for lease in ordered if lease not in begun)
+    # They did not overlap; should clocks have made them, the later one holds.
+    in_force = begun[-1] if begun else None
+    return Book(in_force, scheduled, owes_fallback=in_force is None)
+
+
 def accept(book: Book, lease: Lease, now_s: float) -> Step:
     """Take in a lease. Where it overlaps another, the greater priority wins, then the newer."""
-    rivals = [other for other in _all(book) if _overlap(other, lease) and not _same(other, lease)]
+    rivals = [
+        other for other in leases_of(book) if _overlap(other, lease) and not _same(other, lease)
+    ]
     for rival in rivals:
         if rival.priority > lease.priority:
             detail = f"{rival.dispatch_id} holds the asset with priority {rival.priority}"
@@ -146,13 +160,13 @@ def tick(book: Book, now_s: float) -> Step:
 
 def cancel(book: Book, dispatch_id: str, detail: str) -> Step:
     """End a lease early; nothing happens when it is not in the book."""
-    ended = [lease for lease in _all(book) if lease.dispatch_id == dispatch_id]
+    ended = [lease for lease in leases_of(book) if lease.dispatch_id == dispatch_id]
     return _end(book, ended, Cancelled(detail=detail))
 
 
 def abandon(book: Book) -> Step:
     """The agent stops: nobody is left to end the leases later, so they end now."""
-    return _end(book, _all(book), Cancelled(reason=DispatchReason.EDGE_STOPPED))
+    return _end(book, leases_of(book), Cancelled(reason=DispatchReason.EDGE_STOPPED))
 
 
 def written(book: Book, lease: Lease, readback_mw: float) -> Step:
@@ -203,7 +217,8 @@ def next_deadline_s(book: Book) -> float:
     return min(until_s, book.scheduled[0].start_s if book.scheduled else math.inf)
 
 
-def _all(book: Book) -> tuple[Lease, ...]:
+def leases_of(book: Book) -> tuple[Lease, ...]:
+    """The lease in force and those that wait for their start."""
     return book.scheduled if book.in_force is None else (book.in_force, *book.scheduled)
 
 

@@ -1,21 +1,42 @@
 """Carries out on a device what the lease book decides, and reports it."""
 
-from collections.abc import Callable
-from typing import assert_never
+from collections.abc import Sequence
+from typing import Final, Protocol, assert_never
 
 import trio
 
 from adapters import DeviceError
 from dercp.edge import lease as leases
 from dercp.edge.device_port import DevicePort, NotConfirmed
-from dercp.edge.guardrail import Guardrails
+from dercp.edge.guardrail import Guardrails, Permitted, judge
 from dercp.edge.intake import admit
 from dercp.edge.lease import Book, FallBack, Lease, Report, Step, Write
 from dercp.model.dispatch import DispatchReason, ExpiredAtEdge, Failed, Rejected
 from dercp.model.time import Clock
 from dercp.wire.dispatch import Order
 
-__all__ = ["LeaseKeeper"]
+__all__ = ["LeaseKeeper", "LeaseMemory"]
+
+
+# The way back must not wait for a disk.
+FALL_BACK_WAITS_S: Final = 1.0
+
+
+class LeaseMemory(Protocol):
+    """What must outlive the process; `Journal` is one."""
+
+    def record(self, report: Report) -> None:
+        """Take in a report."""
+
+    def hold(self, lease: Lease) -> None:
+        """The lease is in the book."""
+
+    def let_go(self, dispatch_id: str) -> None:
+        """It no longer is."""
+
+    async def commit(self) -> bool:
+        """Wait until all of this is kept; False if it cannot be."""
+        ...
 
 
 class LeaseKeeper:
@@ -24,13 +45,25 @@ class LeaseKeeper:
     It outlives the asset's actor: a lease must not be forgotten in a crash.
     """
 
-    def __init__(
-        self, guardrails: Guardrails, record: Callable[[Report], None], headend_clock: Clock
-    ) -> None:
+    def __init__(self, guardrails: Guardrails, memory: LeaseMemory, headend_clock: Clock) -> None:
         self._guardrails = guardrails
-        self._record = record
+        self._memory = memory
         self._headend_clock = headend_clock
         self.book = Book()
+
+    def resume(self, kept: Sequence[Lease]) -> None:
+        """Go on with the leases of the process before this one."""
+        now_s = trio.current_time()
+        self.book = leases.resumed([lease for lease in kept if self._permits(lease)], now_s)
+
+    def _permits(self, lease: Lease) -> bool:
+        """Whether the site still allows it; its limits may be others now."""
+        verdict = judge(lease.setpoint_mw, self._guardrails)
+        if isinstance(verdict, Permitted):
+            return True
+        failed = Failed(reason=verdict.reason, detail=verdict.detail)
+        self._memory.record(Report(lease.dispatch_id, lease.revision, failed))
+        return False
 
     @property
     def next_deadline_s(self) -> float:
@@ -52,7 +85,7 @@ class LeaseKeeper:
             case Lease():
                 await self._carry_out(leases.accept(self.book, admitted, now_s), port)
             case ExpiredAtEdge() | Rejected():
-                self._record(Report(order.dispatch_id, order.revision, admitted))
+                self._memory.record(Report(order.dispatch_id, order.revision, admitted))
             case _:
                 assert_never(admitted)
 
@@ -73,11 +106,11 @@ class LeaseKeeper:
         await self._carry_out(leases.abandon(self.book), port)
 
     async def _carry_out(self, step: Step, port: DevicePort | None) -> None:
-        self.book = step.book
+        self._keep(step.book)
         for command in step.commands:
             match command:
                 case Report():
-                    self._record(command)
+                    self._memory.record(command)
                 case Write(lease):
                     await self._carry_out(await self._write(lease, port), port)
                 case FallBack():
@@ -85,7 +118,23 @@ class LeaseKeeper:
                 case _:
                     assert_never(command)
 
+    def _keep(self, book: Book) -> None:
+        """Take over a book, and have it remembered which leases are in it."""
+        before, self.book = leases.leases_of(self.book), book
+        after = leases.leases_of(book)
+        for lease in after:
+            if lease not in before:
+                self._memory.hold(lease)
+        for dispatch_id in {lease.dispatch_id for lease in before}.difference(
+            lease.dispatch_id for lease in after
+        ):
+            self._memory.let_go(dispatch_id)
+
     async def _write(self, lease: Lease, port: DevicePort | None) -> Step:
+        # An agent that is killed after the write must know of it.
+        if not await self._memory.commit():
+            failed = Failed(reason="journal_failed", detail=_NOT_KEPT)
+            return leases.not_written(self.book, lease, failed)
         if port is None:
             return leases.not_written(self.book, lease, Failed(detail=_NOT_CONNECTED))
         try:
@@ -98,6 +147,8 @@ class LeaseKeeper:
         return leases.written(self.book, lease, readback_mw)
 
     async def _fall_back(self, command: FallBack, port: DevicePort | None) -> Step:
+        with trio.move_on_after(FALL_BACK_WAITS_S):
+            await self._memory.commit()
         if port is None:
             return leases.not_fallen_back(self.book, command, _NOT_CONNECTED)
         try:
@@ -107,6 +158,7 @@ class LeaseKeeper:
         return leases.fell_back(self.book, command)
 
 
+_NOT_KEPT = "the disk does not take the journal, without which it might be done twice"
 _NOT_CONNECTED = "the device is not connected"
 
 

@@ -221,6 +221,17 @@ class Spool:
         self._bell.ring()
         return self._groups + 1
 
+    def note_later(self, dispatch_id: str, content: bytes | None) -> None:
+        """The same, with whatever is written next."""
+        self._job.dispatches[dispatch_id] = content
+        self._be_lazy()
+        self._bell.ring()
+
+    @property
+    def dispatches(self) -> dict[str, bytes]:
+        """The journal's entries as they were found, oldest first."""
+        return self._disk.dispatches
+
     @property
     def settled(self) -> int:
         """Notes up to this number are on the disk, or the disk takes nothing."""
@@ -228,9 +239,11 @@ class Spool:
 
     async def commit(self) -> bool:
         """Wait until all that came before is on the disk; False if the disk does not take it."""
-        self._job.is_urgent = True
-        self._bell.ring()
-        group = self._groups + 1
+        group = self._groups
+        if not self._job.is_empty:
+            group += 1
+            self._job.is_urgent = True
+            self._bell.ring()
         while self._settled < group:
             await self._settling.wait()
         return not self._trouble

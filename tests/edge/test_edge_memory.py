@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import structlog
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,13 +19,55 @@ from dercp.wire.dispatch import EdgeWord
 # ------------------------------------------------------------------- journal
 
 
+class PaperDisk:
+    """Keeps the journal's entries; holds back what is settled when told to."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.notes = 0
+        self.slow = False
+        self._settled = 0
+
+    @property
+    def settled(self) -> int:
+        """Everything, unless the disk is slow."""
+        if not self.slow:
+            self._settled = self.notes
+        return self._settled
+
+    def note(self, dispatch_id: str, content: bytes | None) -> int:
+        """Keep it."""
+        self.notes += 1
+        self.note_later(dispatch_id, content)
+        return self.notes
+
+    def note_later(self, dispatch_id: str, content: bytes | None) -> None:
+        """Keep it as well."""
+        if content is None:
+            self.kept.pop(dispatch_id, None)
+        else:
+            self.kept[dispatch_id] = content
+
+    async def commit(self) -> bool:
+        """It is."""
+        await trio.lowlevel.checkpoint()
+        return True
+
+
 class Desk:
     """A journal with a clock to set and a bell to count."""
 
     def __init__(self) -> None:
         self.now_us = 0
         self.rung = 0
-        self.journal = Journal(lambda: self.now_us, self._ring)
+        self.disk = PaperDisk()
+        self.journal = self.opened()
+
+    def opened(self) -> Journal:
+        """The journal as an agent that starts now finds it."""
+        clock = lambda: self.now_us  # noqa: E731 - a clock is a function
+        log = structlog.get_logger()
+        return Journal(clock, clock, self._ring, self.disk, dict(self.disk.kept), log)
 
     def _ring(self) -> None:
         self.rung += 1

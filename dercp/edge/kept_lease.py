@@ -1,0 +1,60 @@
+"""A lease as it outlives its process: from monotonic time into instants, and back. Pure."""
+
+import msgspec
+
+from dercp.edge.lease import Lease
+from dercp.model.time import us_from_s
+
+__all__ = ["KeptLease", "keep", "revive"]
+
+
+class KeptLease(msgspec.Struct, frozen=True, kw_only=True):
+    """A lease by the headend's clock, and how far the edge's own was behind that one."""
+
+    setpoint_mw: float
+    start_us: int
+    until_us: int
+    priority: int
+    reason: str
+    detail: str
+    behind_us: int
+
+
+def keep(lease: Lease, *, headend_us: int, own_us: int, now_s: float) -> KeptLease:
+    """The lease in instants."""
+    return KeptLease(
+        setpoint_mw=lease.setpoint_mw,
+        start_us=headend_us + us_from_s(lease.start_s - now_s),
+        until_us=headend_us + us_from_s(lease.until_s - now_s),
+        priority=lease.priority,
+        reason=lease.reason,
+        detail=lease.detail,
+        behind_us=headend_us - own_us,
+    )
+
+
+def revive(
+    dispatch_id: str, revision: int, kept: KeptLease, *, own_us: int, now_s: float
+) -> Lease | None:
+    """The lease in the monotonic time of another process; None if its time has passed.
+
+    What time it is at the headend is not known before its first word, so the own clock
+    stands in, as far behind as it was. Should it have been set back meanwhile, the lease
+    takes no longer than it was meant to take.
+    """
+    now_us = own_us + kept.behind_us
+    if now_us >= kept.until_us:
+        return None
+    starts_in_us = max(0, kept.start_us - now_us)
+    lasts_us = min(kept.until_us - now_us - starts_in_us, kept.until_us - kept.start_us)
+    start_s = now_s + starts_in_us / 1e6
+    return Lease(
+        dispatch_id=dispatch_id,
+        revision=revision,
+        setpoint_mw=kept.setpoint_mw,
+        start_s=start_s,
+        until_s=start_s + lasts_us / 1e6,
+        priority=kept.priority,
+        reason=kept.reason,
+        detail=kept.detail,
+    )
