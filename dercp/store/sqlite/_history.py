@@ -28,7 +28,7 @@ from dercp.store.sqlite._gaps import find_gaps
 from dercp.store.sqlite._lock import hold_directory
 from dercp.store.sqlite._log import ROW_BYTES, Append, Call, Declare, Log, Prune
 from dercp.store.sqlite._pages import find_frames
-from dercp.store.sqlite._prune import STEP_BYTES
+from dercp.store.sqlite._prune import STEP_BYTES, plan
 from dercp.store.sqlite._segments import Wanted
 from dercp.store.sqlite._writer import GroupCommit, GroupLimits
 
@@ -81,7 +81,9 @@ class SqliteHistory:
 
     async def prune(self, now_us: int) -> Pruned:
         """Take away some of what is too old or too much."""
-        pruned: Pruned = await self._submit(Prune(now_us), STEP_BYTES)
+        held = self._log.held
+        cut = await self._reading.run(lambda db: plan(db, held, self._limits, now_us))
+        pruned: Pruned = await self._submit(Prune(cut), STEP_BYTES)
         return pruned
 
     async def frames(

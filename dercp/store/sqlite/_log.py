@@ -16,7 +16,7 @@ from dercp.store.sqlite._connection import transaction
 from dercp.store.sqlite._contents import Contents, Held, bytes_used
 from dercp.store.sqlite._frames import DAMAGED, DELETE_FRAMES, INSERT_FRAMES
 from dercp.store.sqlite._gaps import drop_filled, put_gap
-from dercp.store.sqlite._prune import prune
+from dercp.store.sqlite._prune import Cut, prune
 from dercp.store.sqlite._rows import put_many
 from dercp.store.sqlite._spools import Account, SpoolName, Spools
 
@@ -43,9 +43,9 @@ class Declare(NamedTuple):
 
 
 class Prune(NamedTuple):
-    """A call of `prune`."""
+    """A step of pruning, planned."""
 
-    now_us: int
+    cut: Cut
 
 
 Call: TypeAlias = Append | Declare | Prune
@@ -116,9 +116,9 @@ class Log:
                     room.take(len(gaps) * ROW_BYTES)
                     _declare(gaps, contents, db)
                     return Value(None)
-                case Prune(now_us):
+                case Prune(cut):
                     contents.write(db)
-                    return Value(prune(db, contents, self._limits, now_us))
+                    return Value(prune(db, contents, cut))
                 case _:
                     assert_never(call)
         except LogFull as full:

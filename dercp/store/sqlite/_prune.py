@@ -1,10 +1,17 @@
-"""Ages history out, oldest first, a bounded step at a time."""
+"""Ages history out, oldest first, a bounded step at a time.
+
+SQLite gives up a transaction that has met a damaged page. So a step is planned on the reading
+connection, and what it finds damaged is passed over: it stays in the file, out of sight.
+"""
+
+from typing import NamedTuple
 
 import apsw
 
 from dercp.store.records import HistoryLimits, Pruned
-from dercp.store.sqlite._contents import Contents, bytes_used
-from dercp.store.sqlite._frames import DAMAGED, DELETE_FRAMES, UNREADABLE
+from dercp.store.sqlite._connection import snapshot
+from dercp.store.sqlite._contents import Contents, Held, read_extent
+from dercp.store.sqlite._frames import DELETE_FRAMES, UNREADABLE
 from dercp.store.sqlite._gaps import age_out
 
 STEP_FRAMES = 500
@@ -12,75 +19,108 @@ STEP_BYTES = 8 * 2**20
 STEP_PAGES = 2_000
 # A file that has shrunk gives its room back; one that breathes keeps it.
 FREE_SHARE = 4
+# Deleting from a page may touch the ones beside it: no more than so many frames.
+MARGIN_FRAMES = 128
 
 _HEAD = "SELECT ingest_time_us, last_time_us, length(payload) FROM frame WHERE position = ?"
-_DELETE_SEGMENTS = (
-    "DELETE FROM segment_spool WHERE last_position <= ?",
-    "DELETE FROM segment WHERE last_position <= ?",
-)
+_SEGMENTS = """
+SELECT total(s.last_position + length(s.positions) + g.first_time_us)
+FROM segment AS g JOIN segment_spool AS s USING (last_position) WHERE last_position <= ?
+"""
+_DELETE_SPOOLS = "DELETE FROM segment_spool WHERE last_position <= ?"
+_DELETE_SEGMENTS = "DELETE FROM segment WHERE last_position <= ?"
 
 
-def prune(db: apsw.Connection, contents: Contents, limits: HistoryLimits, now_us: int) -> Pruned:
-    """Take away some of what is too old or too much. What cannot be read is passed over."""
-    extent = contents.extent
+class Head(NamedTuple):
+    """Of a frame, what decides on its age."""
+
+    ingest_time_us: int
+    last_time_us: int
+    size: int
+
+
+class Cut(NamedTuple):
+    """What a step is to take away: everything up to a position, and gaps before a time."""
+
+    position: int
+    retained_from_us: int | None
+    gaps_before_us: int
+    may_delete_frames: bool
+    may_delete_segments: bool
+    more: bool
+
+
+def plan(db: apsw.Connection, held: Held, limits: HistoryLimits, now_us: int) -> Cut:
+    """What is too old or too much, on the reading connection."""
     oldest_us = now_us - round(limits.retained_s * 1_000_000)
-    excess = bytes_used(db) - limits.retained_bytes
-    position, freed, retained_from_us = extent.pruned_position, 0, extent.retained_from_us
-    bound = min(position + STEP_FRAMES, contents.last_position)
-    while position < bound and freed < STEP_BYTES:
-        head = _head(db, position + 1)
-        if head is not None:
-            ingest_time_us, last_time_us, size = head
-            if ingest_time_us >= oldest_us and freed >= excess:
-                break
-            freed += size
-            # A clock ahead of ours must not make all history look aged out.
-            time_us = min(last_time_us, ingest_time_us)
-            retained_from_us = max(time_us, retained_from_us or time_us)
-        position += 1
-    frames = position - extent.pruned_position
-    if frames:
-        _delete(db, extent.pruned_position + 1, position)
-        contents.settle(
-            db, extent._replace(pruned_position=position, retained_from_us=retained_from_us)
+    excess = held.bytes - limits.retained_bytes
+    with snapshot(db):
+        pruned, _, retained_from_us, _ = read_extent(db)
+        position, freed = pruned, 0
+        bound = min(pruned + STEP_FRAMES, held.last_position)
+        while position < bound and freed < STEP_BYTES:
+            head = _head(db, position + 1)
+            if head is not None:
+                if head.ingest_time_us >= oldest_us and freed >= excess:
+                    break
+                freed += head.size
+                # A clock ahead of ours must not make all history look aged out.
+                time_us = min(head.last_time_us, head.ingest_time_us)
+                retained_from_us = max(time_us, retained_from_us or time_us)
+            position += 1
+        ended = position < bound and freed < STEP_BYTES
+        around = range(max(1, pruned - MARGIN_FRAMES), position + MARGIN_FRAMES)
+        return Cut(
+            position=position,
+            retained_from_us=retained_from_us,
+            gaps_before_us=max(oldest_us, retained_from_us or oldest_us),
+            may_delete_frames=all(_is_sound(db, each) for each in around),
+            may_delete_segments=_is_index_sound(db, position),
+            more=not ended and position < held.last_position,
         )
-    ended_us = oldest_us if retained_from_us is None else max(oldest_us, retained_from_us)
-    gaps = age_out(db, ended_us, STEP_FRAMES)
-    _shrink(db)
-    stopped = position < bound and freed < STEP_BYTES
-    more = gaps == STEP_FRAMES or (not stopped and position < contents.last_position)
-    return Pruned(frames=frames, gaps=gaps, more=more)
 
 
-def _head(db: apsw.Connection, position: int) -> tuple[int, int, int] | None:
+def prune(db: apsw.Connection, contents: Contents, cut: Cut) -> Pruned:
+    """Take it away, in a transaction of the log."""
+    extent = contents.extent
+    frames = max(0, cut.position - extent.pruned_position)
+    if frames:
+        if cut.may_delete_frames:
+            db.execute(DELETE_FRAMES, (extent.pruned_position + 1, cut.position))
+        if cut.may_delete_segments:
+            db.execute(_DELETE_SPOOLS, (cut.position,))
+            db.execute(_DELETE_SEGMENTS, (cut.position,))
+        contents.settle(
+            db,
+            extent._replace(pruned_position=cut.position, retained_from_us=cut.retained_from_us),
+        )
+    gaps = age_out(db, cut.gaps_before_us, STEP_FRAMES)
+    if db.pragma("freelist_count") > db.pragma("page_count") // FREE_SHARE + STEP_PAGES:
+        db.pragma("incremental_vacuum", STEP_PAGES)
+    return Pruned(frames=frames, gaps=gaps, more=cut.more or gaps == STEP_FRAMES)
+
+
+def _head(db: apsw.Connection, position: int) -> Head | None:
+    """None where there is no frame to be read."""
     try:
-        row: tuple[int, int, int] | None = db.execute(_HEAD, (position,)).fetchone()
+        row = db.execute(_HEAD, (position,)).fetchone()
     except UNREADABLE:
         return None
-    return row
+    return None if row is None else Head(*row)
 
 
-def _delete(db: apsw.Connection, first: int, last: int) -> None:
-    """Delete frames; what lies on a damaged page stays there, out of sight."""
-    if not _try(db, DELETE_FRAMES, (first, last)):
-        for position in range(first, last + 1):
-            _try(db, DELETE_FRAMES, (position, position))
-    for sql in _DELETE_SEGMENTS:
-        _try(db, sql, (last,))
-
-
-def _try(db: apsw.Connection, sql: str, bindings: tuple[int, ...]) -> bool:
-    db.execute("SAVEPOINT pruning")
+def _is_sound(db: apsw.Connection, position: int) -> bool:
+    """Whether the place of a frame can be reached; it may be empty."""
     try:
-        db.execute(sql, bindings)
-    except DAMAGED:
-        db.execute("ROLLBACK TO pruning; RELEASE pruning")
+        db.execute(_HEAD, (position,)).fetchone()
+    except UNREADABLE:
         return False
-    db.execute("RELEASE pruning")
     return True
 
 
-def _shrink(db: apsw.Connection) -> None:
-    """Give some pages back to the disk when much of the file is free."""
-    if db.pragma("freelist_count") > db.pragma("page_count") // FREE_SHARE + STEP_PAGES:
-        db.pragma("incremental_vacuum", STEP_PAGES)
+def _is_index_sound(db: apsw.Connection, last_position: int) -> bool:
+    try:
+        db.execute(_SEGMENTS, (last_position,)).fetchone()
+    except UNREADABLE:
+        return False
+    return True
