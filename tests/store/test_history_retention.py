@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
+import pytest
 from history_samples import EVER, SECOND, frame, gap, numbers, small
 
-from dercp.store import Appended, History, Pruned
+from dercp.store import Appended, History, Pruned, open_history
+from dercp.store.sqlite import HISTORY_NAME
 
 OpenLog = Callable[..., AbstractAsyncContextManager[History]]
 
@@ -58,3 +61,51 @@ async def test_gaps_age_out_with_the_frames_around_them(open_log: OpenLog) -> No
         await history.declare([gap(2, 4), gap(6, 8)])
         assert (await history.prune(15 * SECOND)).gaps == 1
         assert (await history.gaps("default", None, 0, EVER)).gaps == (gap(6, 8),)
+
+
+async def test_a_file_that_breathes_does_not_grow(tmp_path: Path) -> None:
+    """What was taken away makes room for what comes."""
+    limits = small(bytes_max=3_000_000, retained_bytes=1_500_000)
+    async with open_history(tmp_path, limits) as history:
+        for round_ in range(8):
+            first = 1 + 100 * round_
+            await history.append([frame(n, size=8_000) for n in range(first, first + 100)])
+            while (await history.prune(0)).more:
+                pass
+        kept = await numbers(history)
+        assert kept == list(range(kept[0], 801))
+        assert 100 < len(kept) < 200
+        assert history.statistics().bytes <= limits.retained_bytes
+    assert (tmp_path / HISTORY_NAME).stat().st_size <= limits.bytes_max
+
+
+async def test_a_step_of_pruning_is_bounded(tmp_path: Path) -> None:
+    """So that it delays telemetry by some milliseconds; it says that there is more to do."""
+    async with open_history(tmp_path, small(retained_s=1.0)) as history:
+        for first in (1, 601):
+            await history.append([frame(n) for n in range(first, first + 600)])
+        steps = [await history.prune(EVER) for _ in range(4)]
+        assert [(step.frames, step.more) for step in steps] == [
+            (500, True),
+            (500, True),
+            (200, False),
+            (0, False),
+        ]
+        await history.append([frame(2_000 + n, size=1_000_000) for n in range(20)])
+        assert (await history.prune(EVER)).frames == 9
+
+
+async def test_a_file_that_has_shrunk_gives_its_room_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody allowed less history: the disk sees it."""
+    monkeypatch.setattr("dercp.store.sqlite._prune.STEP_PAGES", 100)
+    path = tmp_path / HISTORY_NAME
+    async with open_history(tmp_path, small()) as history:
+        await history.append([frame(n, size=8_000) for n in range(1, 501)])
+    before = path.stat().st_size
+    async with open_history(tmp_path, small(retained_bytes=500_000)) as history:
+        for _ in range(30):
+            await history.prune(0)
+        assert len(await numbers(history)) > 20
+    assert path.stat().st_size < before // 3

@@ -13,7 +13,7 @@ from dercp.model.dispatch import Dispatch
 from dercp.store import open_sqlite
 from dercp.store.sqlite._connection import Connection, connect
 from dercp.store.sqlite._fuse import Fuse
-from dercp.store.sqlite._writer import GroupWriter
+from dercp.store.sqlite._writer import GroupLimits, GroupWriter
 
 
 @pytest.fixture
@@ -151,6 +151,42 @@ async def test_a_mistake_in_one_write_is_undone_alone(connection: Connection) ->
         nursery.start_soon(writer.write, Say("whole"))
     assert await words(connection) == ["whole"]
     assert writer.commits == 1
+
+
+async def test_a_group_is_bounded_by_weight(connection: Connection) -> None:
+    """Large items make small groups; one that is larger than any group goes alone."""
+    writer = GroupWriter(connection, GroupLimits(weight=10))
+    async with trio.open_nursery() as nursery:
+        for weight in (6, 4, 11, 5, 5, 5):
+            nursery.start_soon(writer.submit, Say(str(weight)), weight)
+    assert sorted(await words(connection)) == ["11", "4", "5", "5", "5", "6"]
+    assert writer.largest_group == 2
+    assert writer.commits >= 4
+
+
+async def test_commits_keep_their_distance_under_load_only(connection: Connection) -> None:
+    """The first does not wait; those who come within the spacing of it share the second."""
+    writer = GroupWriter(connection, GroupLimits(spacing_s=0.2))
+    begin = trio.current_time()
+    await writer.write(Say("first"))
+    assert trio.current_time() - begin < 0.15
+    async with trio.open_nursery() as nursery:
+        for word in ("second", "third"):
+            nursery.start_soon(writer.write, Say(word))
+            await trio.testing.wait_all_tasks_blocked()
+    assert trio.current_time() - begin >= 0.2
+    assert (writer.commits, writer.largest_group) == (2, 2)
+
+
+async def test_a_full_group_waits_for_no_distance(connection: Connection) -> None:
+    """More would not fit in anyway."""
+    writer = GroupWriter(connection, GroupLimits(items=2, spacing_s=3_600.0))
+    await writer.write(Say("first"))
+    with trio.move_on_after(5) as patience:
+        async with trio.open_nursery() as nursery:
+            for word in ("second", "third"):
+                nursery.start_soon(writer.write, Say(word))
+    assert not patience.cancelled_caught
 
 
 async def test_writers_at_the_same_time_share_a_commit(

@@ -128,6 +128,8 @@ class GroupCommit(Generic[I, A]):
             await group.begun.wait()
         ticket: _Ticket[I, A] = _Ticket(item, weight)
         group.add(ticket)
+        if not self._fits(group, 1):
+            group.full.set()
         if len(group.tickets) == 1:
             await self._commit(group)
         else:
