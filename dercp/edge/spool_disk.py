@@ -11,8 +11,8 @@ from dercp.edge.lanes import Reading
 from dercp.edge.outbox import Batch, DropReason
 from dercp.edge.spool_file import Done, SpoolFile, SpoolLimits
 from dercp.edge.spool_job import Job
-from dercp.edge.spool_mark import RESERVED, Mark, MarkFile, boot_id
-from dercp.edge.spool_opening import Opened, SpoolPaths, open_in_memory, open_on_disk, reopen
+from dercp.edge.spool_mark import RESERVED, Mark, MarkFile, boot_id, read_mark
+from dercp.edge.spool_opening import Opened, SpoolPaths, open_in_memory, open_on_disk
 from dercp.edge.spool_settings import SpoolSettings, Sync
 
 __all__ = ["Disk", "DiskTrouble"]
@@ -83,7 +83,7 @@ class Disk:
     ) -> Self:
         """Open what is there; in memory, when the disk cannot hold any spool now."""
         try:
-            opened = open_on_disk(paths, settings.sync, vfs, log)
+            opened = open_on_disk(paths, read_mark(paths.mark), settings.sync, vfs, log)
         except (apsw.Error, OSError) as error:
             log.error("spool_in_memory_only", why=_sentence(error))
             return cls.in_memory(replace(settings, bytes_max=32 * 1024 * 1024), began_s)
@@ -120,7 +120,9 @@ class Disk:
             self._let_go()
             raise DiskTrouble(_sentence(error)) from error
         self.tally = done.tally
-        self._keep_mark()
+        if not job.is_empty:
+            self._keep_mark()
+            self._write_mark(self._kept)
         return done
 
     def close(self) -> None:
@@ -172,7 +174,9 @@ class Disk:
         if self._file is None:
             assert self._paths is not None  # noqa: S101 - memory neither fails nor is damaged
             assert self._log is not None  # noqa: S101 - as above
-            opened = reopen(self._paths, self._kept, self._settings.sync, self._vfs, self._log)
+            opened = open_on_disk(
+                self._paths, self._kept, self._settings.sync, self._vfs, self._log
+            )
             self._file, self.tally = opened.file, opened.tally
         return self._file
 

@@ -175,6 +175,8 @@ class SpoolFile:
             self._db.execute(blank, (RESERVE_BYTES,))
         with self._transaction():
             self._db.execute("DELETE FROM frame WHERE sequence = -1")
+        # The file is whole without its log: if that is torn, not everything is.
+        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def dispatches(self) -> Iterator[tuple[str, bytes | None]]:
         """The journal, oldest first; None where an entry cannot be read any more."""

@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 from dercp.edge.outbox import DropReason, Gap, Sequences
 from dercp.edge.spool_file import NO_LIMITS, Identity, SpoolFile, Tally
 from dercp.edge.spool_job import Job
-from dercp.edge.spool_mark import RESERVED, Mark, boot_id, read_mark
+from dercp.edge.spool_mark import RESERVED, Mark, boot_id
 from dercp.edge.spool_mending import finish_mending, mend
 from dercp.edge.spool_settings import Sync
 
@@ -28,7 +28,6 @@ __all__ = [
     "hold",
     "open_in_memory",
     "open_on_disk",
-    "reopen",
 ]
 
 _BUSY_TIMEOUT_MS: Final = 5_000
@@ -123,18 +122,30 @@ def open_in_memory(spool_id: str) -> Opened:
 
 
 def open_on_disk(
-    paths: SpoolPaths, sync: Sync, vfs: str | None, log: structlog.typing.FilteringBoundLogger
+    paths: SpoolPaths,
+    mark: Mark | None,
+    sync: Sync,
+    vfs: str | None,
+    log: structlog.typing.FilteringBoundLogger,
 ) -> Opened:
     """Open the spool that is there, mended if need be, or a new one.
+
+    Args:
+        paths: Where it is.
+        mark: How far it had come, as far as that is known.
+        sync: How sure each transaction is.
+        vfs: A registered SQLite VFS other than the system's.
+        log: Told of what was lost.
 
     Raises:
         apsw.Error: The disk can hold no spool at all now: it is full, or failing.
     """
-    mark = read_mark(paths.mark)
     opened = _open_or_mend(paths.file, mark, sync, vfs, log)
+    reason = DropReason.TORN
     if opened is None:
         opened = _open_new(paths, mark, sync, vfs, log)
-    elif (lost := _lost_end(opened.identity, mark)) is not None:
+        reason = DropReason.SPOOL_LOST
+    if (lost := _lost_end(opened.identity, mark, reason)) is not None:
         log.error(
             "spool_torn",
             spool_id=opened.identity.spool_id,
@@ -147,28 +158,6 @@ def open_on_disk(
         opened.file.reserve()
     except apsw.FullError:
         log.error("spool_disk_full", file=str(paths.file))
-    return opened
-
-
-def reopen(
-    paths: SpoolPaths,
-    mark: Mark,
-    sync: Sync,
-    vfs: str | None,
-    log: structlog.typing.FilteringBoundLogger,
-) -> Opened:
-    """Open the spool again while its agent runs, and knows by `mark` what must be in it.
-
-    Raises:
-        apsw.Error: The disk is not well again.
-    """
-    opened = _open_or_mend(paths.file, mark, sync, vfs, log)
-    if opened is None:
-        # Somebody has deleted it. Its numbers go on.
-        file = SpoolFile(connect(paths.file, sync, vfs))
-        identity = Identity(mark.spool_id, mark.sequence, mark.samples, mark.to_us)
-        file.create(identity)
-        opened = Opened(file=file, identity=identity, tally=file.begin(), dispatches={})
     return opened
 
 
@@ -230,26 +219,21 @@ def _open_new(
     vfs: str | None,
     log: structlog.typing.FilteringBoundLogger,
 ) -> Opened:
+    """A new spool; by the mark of a lost one it goes on with its numbers and says what is lost."""
     file = SpoolFile(connect(paths.file, sync, vfs))
-    identity = Identity(secrets.token_hex(8))
-    file.create(identity)
-    opened = Opened(file=file, identity=identity, tally=file.begin(), dispatches={})
-    log.info("spool_begun", spool_id=identity.spool_id, file=str(paths.file))
-    if mark is not None and (mark.waiting_samples or not mark.closed):
-        # It cannot be numbered within the old spool, of which nobody will speak any more.
+    if mark is None:
+        identity = Identity(secrets.token_hex(8))
+        log.info("spool_begun", spool_id=identity.spool_id, file=str(paths.file))
+    else:
+        known = mark.waiting_first - 1 if mark.waiting_first else mark.sequence
+        samples = mark.samples - mark.waiting_samples
+        identity = Identity(mark.spool_id, known, samples, mark.waiting_from_us)
         log.error("spool_lost", spool_id=mark.spool_id, samples=mark.waiting_samples)
-        lost = Gap(
-            sequences=Sequences(1, 1),
-            from_us=mark.waiting_from_us,
-            to_us=mark.to_us,
-            samples=mark.waiting_samples,
-            reason=DropReason.SPOOL_LOST,
-        )
-        _insert(opened, lost)
-    return opened
+    file.create(identity)
+    return Opened(file=file, identity=identity, tally=file.begin(), dispatches={})
 
 
-def _lost_end(identity: Identity, mark: Mark | None) -> Gap | None:
+def _lost_end(identity: Identity, mark: Mark | None, reason: DropReason) -> Gap | None:
     """What the spool has forgotten of its last numbers; see `spool_mark`."""
     if identity.sequence == 0 and mark is None:
         return None
@@ -268,7 +252,7 @@ def _lost_end(identity: Identity, mark: Mark | None) -> Gap | None:
         from_us=identity.to_us,
         to_us=to_us,
         samples=samples,
-        reason=DropReason.TORN,
+        reason=reason,
     )
 
 
