@@ -1,20 +1,29 @@
-"""What a durable dispatch costs, beside apsw alone doing the same to the same disk.
+"""What a durable dispatch and a durable frame cost, beside apsw alone on the same disk.
 
     python benchmarks/store.py [--short] [--directory PATH]
 
-The store commits for n callers at once with one dispatch each, and for one caller with n
-in a call. The peer stays in one thread, its bodies encoded beforehand, in transactions of n:
-SQLite's own price (WAL, synchronous=FULL) for the same rows and indexes. A commit is an fsync
-first of all, so look at the ratios, and give --directory on the disk that counts. Figures are
+Dispatches: the store commits for n callers at once with one dispatch each, and for one caller
+with n in a call. The peer stays in one thread, its bodies encoded beforehand, in transactions
+of n: SQLite's own price (WAL, synchronous=FULL) for the same rows and indexes. Figures are
 dispatches a second, the best of a few rounds, each on a new file.
+
+Frames: each of so many agents appends a frame a second, as sessions do; then each as fast as it
+is answered. The peer inserts the same rows, in groups of 20 ms' worth, knowing no duplicates
+and no index by agent. CPU is of the whole process, with the agents' tasks.
+
+A commit is an fsync first of all, so look at the ratios, and give --directory on the disk that
+counts.
 """
 
 import argparse
+import gc
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
+from statistics import quantiles
+from time import perf_counter, process_time
 from typing import NamedTuple
 
 import apsw
@@ -24,8 +33,8 @@ import trio
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from dercp.model.dispatch import AssetTarget, Dispatch, DispatchRequest, submit
-from dercp.store import Store, open_sqlite
-from dercp.store.sqlite import FILE_NAME
+from dercp.store import FrameRecord, History, Store, open_history, open_sqlite
+from dercp.store.sqlite import FILE_NAME, HISTORY_NAME
 
 
 class Figures(NamedTuple):
@@ -109,6 +118,122 @@ async def measure(root: Path | None, count: int, group: int) -> list[Figures]:
     return times
 
 
+class Load(NamedTuple):
+    """Agents with a frame a second each."""
+
+    agents: int
+    payload_bytes: int
+
+
+class Cost(NamedTuple):
+    """Of so many frames; waits are from the call to its answer."""
+
+    frames: int
+    elapsed_s: float
+    cpu_s: float
+    waits_s: Sequence[float]
+
+
+LOADS = (Load(1_000, 8_000), Load(5_000, 200), Load(10_000, 200))
+WARM_UP = 2
+# Ten thousand tasks and a thousand frames in hand: with Python's own 700 every tenth of a
+# second is spent on looking through all of them.
+GC_THRESHOLD = (20_000, 20, 100)
+PUT_FRAME = """
+INSERT INTO frame (position, spool_key, sequence, ingest_time_us, first_time_us, last_time_us,
+  samples, checksum, registration_id, payload)
+VALUES (?, ?, ?, ?, ?, ?, 1, 0, ?, ?)
+"""
+
+
+def make_frame(load: Load, agent: int, sequence: int) -> FrameRecord:
+    """A frame whose bytes do not compress."""
+    time_us = sequence * 1_000_000
+    return FrameRecord(
+        tenant_id="default",
+        agent_id=f"agent-{agent}",
+        spool_id="spool-0123456789abcdef",
+        sequence=sequence,
+        registration_id=bytes(32),
+        ingest_time_us=time_us,
+        first_time_us=time_us,
+        last_time_us=time_us,
+        samples=1,
+        payload=os.urandom(load.payload_bytes),
+    )
+
+
+def frames_with_apsw(directory: Path, load: Load, rounds: int) -> Cost:
+    """The same rows in this thread."""
+    frames = [make_frame(load, a, n) for n in range(1, rounds + 1) for a in range(load.agents)]
+    rows = [
+        (position, 1, f.sequence, f.ingest_time_us, f.first_time_us, f.last_time_us,
+         f.registration_id, f.payload)
+        for position, f in enumerate(frames, 1)
+    ]  # fmt: skip
+    group = load.agents // 50
+    db = apsw.Connection(str(directory / HISTORY_NAME))
+    db.pragma("synchronous", "full")
+    begin, cpu = perf_counter(), process_time()
+    for start in range(0, len(rows), group):
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany(PUT_FRAME, rows[start : start + group])
+        db.execute("COMMIT")
+    cost = Cost(len(rows), perf_counter() - begin, process_time() - cpu, ())
+    db.close()
+    return cost
+
+
+async def frames_with_history(history: History, load: Load, rounds: int, every_s: float) -> Cost:
+    """A task per agent; the first rounds make the agents known and are not counted."""
+    waits: list[float] = []
+
+    async def run(agent: int, first: int, count: int) -> None:
+        begin = trio.current_time() + every_s * agent / load.agents
+        for number in range(count):
+            await trio.sleep_until(begin + every_s * number)
+            frame = make_frame(load, agent, first + number)
+            asked = perf_counter()
+            await history.append([frame])
+            waits.append(perf_counter() - asked)
+
+    async def run_all(first: int, count: int) -> None:
+        async with trio.open_nursery() as nursery:
+            for agent in range(load.agents):
+                nursery.start_soon(run, agent, first, count)
+
+    await run_all(1, WARM_UP)
+    waits.clear()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+    begin, cpu = perf_counter(), process_time()
+    await run_all(WARM_UP + 1, rounds)
+    return Cost(len(waits), perf_counter() - begin, process_time() - cpu, waits)
+
+
+async def measure_frames(root: Path | None, load: Load, rounds: int) -> None:
+    """Print a line: at the pace of the load, at full speed, and with apsw alone."""
+    costs = []
+    for every_s in (1.0, 0.0):
+        with tempfile.TemporaryDirectory(dir=root) as directory:
+            async with open_history(Path(directory)) as history:
+                costs.append(await frames_with_history(history, load, rounds, every_s))
+    with tempfile.TemporaryDirectory(dir=root) as directory:
+        async with open_history(Path(directory)):
+            pass  # makes the schema
+        alone = frames_with_apsw(Path(directory), load, rounds)
+    paced, full = costs
+    waits_ms = [1_000 * wait for wait in quantiles(paced.waits_s, n=100)]
+    print(
+        f"{load.agents:>6,}{load.payload_bytes:>8,}{paced.frames / paced.elapsed_s:>10,.0f}"
+        f"{waits_ms[49]:>8.0f}{waits_ms[98]:>8.0f}{paced.cpu_s / paced.elapsed_s:>8.0%}"
+        f"{full.frames / full.elapsed_s:>13,.0f}{alone.frames / alone.elapsed_s:>13,.0f}"
+        f"{full.frames / full.elapsed_s / (alone.frames / alone.elapsed_s):>8.2f}"
+        f"{1e6 * full.cpu_s / full.frames:>13.0f}{1e6 * alone.cpu_s / alone.frames:>13.0f}"
+    )
+
+
 async def main(root: Path | None, scale: int) -> None:
     """Print a line per group size: dispatches a second."""
     titles = ("n callers", "one call", "apsw alone", "ratios", "n reading", "apsw alone", "ratio")
@@ -126,6 +251,12 @@ async def main(root: Path | None, scale: int) -> None:
             f"{ratios:>13}{callers.read_back:>13,.0f}{alone.read_back:>13,.0f}"
             f"{callers.read_back / alone.read_back:>13.2f}"
         )
+    print(
+        f"\n{'agents':>6}{'bytes':>8}{'frames/s':>10}{'p50 ms':>8}{'p99 ms':>8}{'CPU':>8}"
+        f"{'at full speed':>13}{'apsw alone':>13}{'ratio':>8}{'µs CPU each':>13}{'apsw alone':>13}"
+    )
+    for load in LOADS:
+        await measure_frames(root, load, max(3, scale // 100))
 
 
 if __name__ == "__main__":

@@ -431,6 +431,7 @@ class MemoryHistory:
             (position, each)
             for position, each in self._disk.frames.items()
             if (each.tenant_id, each.agent_id) == (tenant_id, agent_id)
+            and from_us < to_us
             and each.first_time_us < to_us
             and each.last_time_us >= from_us
             and position > (after_position or 0)
@@ -457,6 +458,7 @@ class MemoryHistory:
             for position, each in sorted(self._disk.gaps.items())
             if each.tenant_id == tenant_id
             and agent_id in (None, each.agent_id)
+            and from_us < to_us
             and each.from_us < to_us
             and each.to_us >= from_us
             and position > (after_position or 0)

@@ -212,7 +212,8 @@ class IngestLog(Protocol):
 class Historian(Protocol):
     """Gives out what was logged, until it is aged out.
 
-    Time ranges are half-open: what lies at `from_us` is in, what lies at `to_us` is not.
+    Time ranges are half-open: what lies at `from_us` is in, what lies at `to_us` is not, and
+    nothing is where they are the same.
     Pages stay put while frames are added and aged out: following `next_after` shows each
     that was there from beginning to end once. A page may be shorter than asked for, even
     empty, and others follow.

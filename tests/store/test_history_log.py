@@ -7,7 +7,7 @@ import pytest
 import trio
 from history_samples import EVER, frame, gap, numbers, read_all, small
 
-from dercp.store import APPEND_FRAMES_MAX, Appended, FrameRecord, History, LogFull
+from dercp.store import APPEND_FRAMES_MAX, Appended, FrameRecord, History, LogFull, StoreClosed
 
 OpenLog = Callable[..., AbstractAsyncContextManager[History]]
 
@@ -133,3 +133,19 @@ async def test_statistics_tell_what_is_held(open_log: OpenLog) -> None:
         again = history.statistics()
         assert (again.frames, again.newest_us) == (2, statistics.newest_us)
         assert (again.stored, again.retained_from_us, again.set_aside) == (0, None, ())
+
+
+async def test_a_closed_history_says_so(open_log: OpenLog) -> None:
+    """Who kept it beyond its block is told, for reads and writes alike."""
+    async with open_log() as history:
+        pass
+    for call in (
+        lambda: history.append([frame(1)]),
+        lambda: history.declare([gap(1, 2)]),
+        lambda: history.prune(0),
+        lambda: history.frames("default", "alpha-gw", 0, EVER),
+        lambda: history.gaps("default", None, 0, EVER),
+        lambda: history.sequences("default", "alpha-gw"),
+    ):
+        with pytest.raises(StoreClosed):
+            await call()

@@ -25,6 +25,8 @@ async def test_a_range_is_half_open(open_log: OpenLog) -> None:
         assert await found(2 * SECOND - 1, 4 * SECOND + 1) == [1, 2, 3, 4]
         assert await found(3 * SECOND - 1, 3 * SECOND) == [2]
         assert await found(3 * SECOND, 3 * SECOND) == []
+        assert await found(3 * SECOND + 5, 3 * SECOND + 5) == []
+        assert await found(4 * SECOND, 2 * SECOND) == []
         assert await found(6 * SECOND, EVER) == []
         assert await found(0, SECOND) == []
 
@@ -123,6 +125,7 @@ async def test_gaps_are_found_by_time(open_log: OpenLog) -> None:
             (0, 2 * SECOND + 1, [gap(2, 3)]),
             (4 * SECOND - 1, 6 * SECOND, [gap(2, 3)]),
             (4 * SECOND, 6 * SECOND, []),
+            (3 * SECOND, 3 * SECOND, []),
             (3 * SECOND, EVER, [gap(2, 3), gap(6, 7)]),
         ]:
             page = await history.gaps("default", "alpha-gw", from_us, to_us)

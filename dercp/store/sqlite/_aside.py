@@ -1,5 +1,6 @@
 """Damaged files, kept beside the new one for whoever can still read them."""
 
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -12,7 +13,8 @@ _SQLITE_BYTES_MIN = 512
 
 def suspect(path: Path) -> None:
     """Leave word for the next opening that the file cannot be written any more."""
-    Path(f"{path}{_SUSPECT}").touch()
+    with suppress(OSError):  # on a full disk the damage is found again instead
+        Path(f"{path}{_SUSPECT}").touch()
 
 
 def is_suspect(path: Path) -> bool:

@@ -24,9 +24,9 @@ _PAGE = """
 SELECT g.position, s.tenant_id, s.agent_id, s.spool_id, g.first_sequence, g.last_sequence,
   g.from_us, g.to_us, g.samples, g.reason, g.declared_us
 FROM gap AS g JOIN spool AS s USING (spool_key)
-WHERE g.position > ? AND g.from_us < ? AND g.to_us >= ? AND s.tenant_id = ?
-  AND s.agent_id = coalesce(?, s.agent_id)
-ORDER BY g.position LIMIT ?
+WHERE ?2 < ?3 AND g.position > ?1 AND g.from_us < ?3 AND g.to_us >= ?2
+  AND s.tenant_id = ?4 AND s.agent_id = coalesce(?5, s.agent_id)
+ORDER BY g.position LIMIT ?6
 """
 _AGE_OUT = "DELETE FROM gap WHERE position IN (SELECT position FROM gap WHERE to_us < ? LIMIT ?)"
 
@@ -80,8 +80,7 @@ def find_gaps(
     db: apsw.Connection, after: int, limit: int, range_us: tuple[int, int], who: Row
 ) -> GapPage:
     """Gaps of (tenant_id, agent_id or None); one more is read than shown."""
-    from_us, to_us = range_us
-    rows: list[Row] = db.execute(_PAGE, (after, to_us, from_us, *who, limit + 1)).fetchall()
+    rows: list[Row] = db.execute(_PAGE, (after, *range_us, *who, limit + 1)).fetchall()
     return GapPage(
         gaps=tuple(_record(row[1:]) for row in rows[:limit]),
         next_after=rows[limit - 1][0] if len(rows) > limit else None,

@@ -69,4 +69,5 @@ def find_frames(
 
 
 def _overlaps(frame: FrameRecord, wanted: Wanted) -> bool:
-    return frame.first_time_us < wanted.to_us and frame.last_time_us >= wanted.from_us
+    from_us, to_us, *_ = wanted
+    return from_us < to_us and frame.first_time_us < to_us and frame.last_time_us >= from_us
