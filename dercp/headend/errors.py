@@ -15,3 +15,7 @@ class DeskBusy(Exception):
     def __init__(self, retry_after_s: float, because: str = "too many dispatches wait") -> None:
         super().__init__(f"{because}; try again in {retry_after_s:g} s")
         self.retry_after_s = retry_after_s
+
+
+class HistoryUnavailable(Exception):
+    """History cannot be read now; the sentence of the store says why."""

@@ -30,6 +30,7 @@ from dercp.headend.desk import RETRY_S, DeskActor
 from dercp.headend.errors import DeskBusy
 from dercp.headend.fleet import FleetActor
 from dercp.headend.gate import Gate
+from dercp.headend.history_reader import HistoryReader
 from dercp.headend.ingest import IngestActor, IngestFront
 from dercp.headend.intake import Intake
 from dercp.headend.listener import ListenerActor
@@ -95,6 +96,7 @@ class Headend:
     Attributes:
         system: Its actors; more services may be started beside its own.
         reader: The latest of everything.
+        history: What was logged of it.
         desk: Where dispatches are handed in and looked up.
         operations: Totals, the tree, readiness.
         door: The gRPC listener's port and counters.
@@ -104,6 +106,7 @@ class Headend:
         self,
         system: System,
         reader: RosterReader,
+        history: HistoryReader,
         desk: DeskFront,
         operations: HeadendOperations,
         door: Door,
@@ -112,6 +115,7 @@ class Headend:
     ) -> None:
         self.system = system
         self.reader = reader
+        self.history = history
         self.desk = desk
         self.operations = operations
         self.door = door
@@ -219,7 +223,8 @@ async def open_headend(
         await core.start(_listener(door, gate, settings))
         reader = RosterReader(roster, settings=settings, clock=clock)
         front = DeskFront(desk, book, store.dispatches, submit_within_s=settings.submit_within_s)
-        headend = Headend(system, reader, front, operations, door, roster, settings)
+        past = HistoryReader(store.registry, history, settings=settings)
+        headend = Headend(system, reader, past, front, operations, door, roster, settings)
         yield headend
         await headend.drain()
 

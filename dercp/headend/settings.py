@@ -53,6 +53,10 @@ class HeadendSettings(msgspec.Struct, frozen=True, kw_only=True):
     ingest_batch_max: int = 1_000
     # Earlier registrations whose batches a session reads beside its own.
     registrations_per_session_max: int = 16
+    # History read at a time; further readers wait their turn.
+    history_reads_max: int = 4
+    # Registrations remembered for reading history; the longest unused is forgotten.
+    history_layouts_max: int = 32
 
     # Dispatch messages waiting; a POST beyond is answered 503 with Retry-After, a session waits.
     desk_mailbox_max: int = 4_096
