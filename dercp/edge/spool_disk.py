@@ -21,6 +21,10 @@ __all__ = ["Disk", "DiskTrouble"]
 GROW_AGAIN_S: Final = 60.0
 
 
+# With less in the spool than this, nothing is gained by giving it up for what comes.
+ROOM_BYTES_MIN: Final = 1024 * 1024
+
+
 class DiskTrouble(Exception):
     """Nothing was done; the next try may succeed. The sentence says what to mend."""
 
@@ -149,12 +153,15 @@ class Disk:
         try:
             return file.do(job, limits, age_s=age_s, in_hand=in_hand, reading=reading)
         except apsw.FullError:
-            self._full_until_s = age_s + GROW_AGAIN_S
-            self._room = min(limits.bytes_max, self.tally.bytes)
-            limits = replace(limits, bytes_max=self._room, reason=DropReason.DISK_FULL)
-            if self._log is not None:
-                self._log.error("spool_disk_full", bytes=self._room)
-            return file.do(job, limits, age_s=age_s, in_hand=in_hand, reading=reading)
+            if self.tally.bytes < ROOM_BYTES_MIN:
+                raise
+        self._room = min(limits.bytes_max, self.tally.bytes)
+        limits = replace(limits, bytes_max=self._room, reason=DropReason.DISK_FULL)
+        done = file.do(job, limits, age_s=age_s, in_hand=in_hand, reading=reading)
+        self._full_until_s = age_s + GROW_AGAIN_S
+        if self._log is not None:
+            self._log.error("spool_disk_full", bytes=self._room)
+        return done
 
     def _do_mended(
         self, error: apsw.Error, job: Job, age_s: float, in_hand: frozenset[int]

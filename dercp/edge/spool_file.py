@@ -127,7 +127,10 @@ class SpoolFile:
 
     def close(self) -> None:
         """Let go of it; what was committed stays."""
-        self._db.close()
+        try:
+            self._db.close()
+        except apsw.Error:  # its last checkpoint failed; the log has everything
+            self._db.close(force=True)
 
     # -------------------------------------------------------------- beginning
 

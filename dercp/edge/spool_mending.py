@@ -55,7 +55,7 @@ def mend(path: Path, mark: Mark | None, vfs: str | None) -> Salvaged | None:
         old = None
     if old is not None:
         salvaged = _Salvage(old, mark).into(mending, vfs)
-        _close(old)
+        SpoolFile(old).close()
     if salvaged is None:
         _put_aside(path)
     else:
@@ -207,10 +207,3 @@ def _logs(path: Path) -> list[Path]:
 
 def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
-
-
-def _close(db: apsw.Connection) -> None:
-    try:
-        db.close()
-    except apsw.Error:
-        db.close(force=True)
