@@ -653,7 +653,10 @@ default_message_pool.register_message("dercp.v1", "Event", Event)
 @dataclass(eq=False, repr=False)
 class GapReport(betterproto2.Message):
     """
-    Declares batches that will never come.
+    Declares batches that will never come. `samples` counts what was in all of them. Declared
+    after damage or a lost acknowledgement, some of them may have been held all the time: what
+    is held stays held, and only the rest of the samples is missing. Of one spool, declarations
+    never overlap; one that is repeated is the same.
     """
 
     spool_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
@@ -798,7 +801,10 @@ default_message_pool.register_message("dercp.v1", "SequenceRange", SequenceRange
 @dataclass(eq=False, repr=False)
 class TelemetryAck(betterproto2.Message):
     """
-    Says that the headend holds these batches durably; the edge may free them.
+    Says that the headend knows durably what became of these numbers: it holds the batch, or
+    the declaration that there is none. The edge may free both. A GapReport is acknowledged by
+    a range that covers all of its sequences. An edge that hears nothing for a minute, or opens
+    a new session, sends the same again under the same number.
     """
 
     spool_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
