@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import apsw
 import pytest
 from faulty_disk import Disk
 from history_samples import EVER, frame, gap, small
@@ -213,6 +214,37 @@ async def test_a_disk_that_gives_a_page_back_no_more(tmp_path: Path, disk: Disk)
         assert len(found.sequences) == FRAMES - found.corrupt
         assert (await history.append([frame(1_000)])).stored == 1
         assert history.statistics().failure is None
+
+
+def tamper(directory: Path, sql: str) -> None:
+    """Change the file behind the log's back, in a way that SQLite finds sound."""
+    db = apsw.Connection(str(directory / HISTORY_NAME))
+    db.execute(sql)
+    assert db.changes()
+    db.close()
+
+
+async def test_an_index_that_leads_astray_is_not_followed(tmp_path: Path) -> None:
+    """Its checksum tells; the log itself is read instead, and nothing is missing."""
+    await write(tmp_path)
+    tamper(tmp_path, "UPDATE segment_spool SET positions = zeroblob(length(positions))")
+    async with open_history(tmp_path) as history:
+        assert await look(history) == Found(list(range(1, FRAMES + 1)), 0)
+
+
+async def test_a_frame_gone_without_a_trace_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Positions have no holes: within the index it is counted, behind it the file is suspect."""
+    monkeypatch.setattr("dercp.store.sqlite._segments.SEGMENT_FRAMES", 50)
+    await write(tmp_path)
+    tamper(tmp_path, "DELETE FROM frame WHERE position = 60")
+    async with open_history(tmp_path) as history:
+        found = await look(history)
+        assert found == Found([n for n in range(1, FRAMES + 1) if n != 60], 1)
+    tamper(tmp_path, "DELETE FROM frame WHERE position = 110")
+    async with open_history(tmp_path) as history:
+        assert history.statistics().set_aside == (f"{HISTORY_NAME}.damaged-1",)
 
 
 async def test_a_file_that_is_no_database_is_kept(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from dercp.store.sqlite._writer import GroupCommit, GroupLimits
 HISTORY_NAME = "history.sqlite3"
 
 _LOCK_NAME = "history.lock"
+# A commit each 20 ms at most; callers wait for one each, so as many as there are sessions.
 _GROUPS = GroupLimits(items=20_000, weight=16 * 2**20, spacing_s=0.02, checkpoint_pages=4_000)
 # Beyond this many damaged frames, a second look at one may count it again.
 _CORRUPT_KEPT = 10_000
