@@ -22,9 +22,9 @@ from dercp.edge.outbox import (
     Sequences,
 )
 from dercp.edge.spool_disk import Disk, DiskTrouble
-from dercp.edge.spool_file import Done
 from dercp.edge.spool_job import Job
 from dercp.edge.spool_opening import SpoolPaths, hold
+from dercp.edge.spool_records import Done
 from dercp.edge.spool_settings import SpoolSettings
 
 __all__ = ["Spool", "in_line", "in_thread", "open_memory_outbox", "open_spool"]

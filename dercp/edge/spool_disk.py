@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from dercp.edge.lanes import Reading
 from dercp.edge.outbox import Batch, DropReason
-from dercp.edge.spool_file import Done, SpoolFile, SpoolLimits
+from dercp.edge.spool_file import SpoolFile
 from dercp.edge.spool_job import Job
 from dercp.edge.spool_mark import RESERVED, Mark, MarkFile, boot_id, read_mark
 from dercp.edge.spool_opening import Opened, SpoolPaths, open_in_memory, open_on_disk
+from dercp.edge.spool_records import Done, SpoolLimits
 from dercp.edge.spool_settings import SpoolSettings, Sync
 
 __all__ = ["Disk", "DiskTrouble"]

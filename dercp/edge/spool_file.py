@@ -1,29 +1,21 @@
-"""The spool's SQLite file: everything that is done to it, on whatever thread that happens.
+"""The spool's SQLite file: everything that is done to it, on whatever thread that happens."""
 
-Tables: `parcel`, a row for each batch and gap that the headend does not hold yet; `frame`,
-the payloads, apart so that the rows can be searched without reading them; `dispatch`, the
-journal; `spool`, one row of what must outlive them all. Checksums are CRC-32: SQLite's own
-find a torn log, not a changed page.
-"""
-
-import math
-import struct
-import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, assert_never
 
 import apsw
-import msgspec
 from msgspec.structs import astuple, replace
 
 from dercp.edge.lanes import Reading
-from dercp.edge.outbox import PARCEL_BYTES, Batch, Draft, DropReason, Gap, Parcel, Sequences
+from dercp.edge.outbox import PARCEL_BYTES, Batch, DropReason, Gap, Parcel, Sequences
 from dercp.edge.spool_job import Job, gap_of
-from dercp.edge.spool_policy import Policy, in_excess, too_old
+from dercp.edge.spool_policy import in_excess, too_old
+from dercp.edge.spool_records import Done, Identity, SpoolLimits, Tally
+from dercp.edge.spool_rows import READ, SCHEMA, checksum, parcel_of
 
-__all__ = ["NO_LIMITS", "Done", "Identity", "SpoolFile", "SpoolLimits", "Tally", "read_one"]
+__all__ = ["SpoolFile"]
 
 READ_BYTES: Final = 256 * 1024
 READ_PARCELS: Final = 256
@@ -31,89 +23,6 @@ READ_PARCELS: Final = 256
 RESERVE_BYTES: Final = 2 * 1024 * 1024
 # In one transaction; with more to drop, the next one goes on.
 DROPS_MAX: Final = 10_000
-
-_SCHEMA = """
-CREATE TABLE spool (
-  one        INTEGER PRIMARY KEY CHECK (one = 1),
-  spool_id   TEXT NOT NULL,
-  sequence   INTEGER NOT NULL,  -- the last number given
-  samples    INTEGER NOT NULL,  -- in all that was ever numbered
-  to_us      INTEGER NOT NULL,  -- of the last batch
-  dropped_batches INTEGER NOT NULL,
-  dropped_samples INTEGER NOT NULL,
-  age_s      REAL NOT NULL      -- how long the spool has been open, in all
-) STRICT;
-CREATE TABLE parcel (
-  first   INTEGER PRIMARY KEY,
-  last    INTEGER NOT NULL,
-  from_us INTEGER NOT NULL,
-  to_us   INTEGER NOT NULL,
-  samples INTEGER NOT NULL,
-  bytes   INTEGER NOT NULL,
-  kept_s  REAL NOT NULL,     -- the spool's age when it came
-  level   INTEGER NOT NULL,  -- how often its neighbours were thinned away
-  reason  TEXT,              -- of a gap; NULL: a batch
-  frozen  INTEGER NOT NULL   -- a gap that may have been sent is never made longer
-) STRICT;
-CREATE INDEX parcel_level ON parcel (level, first) WHERE reason IS NULL;
-CREATE TABLE frame (
-  sequence        INTEGER PRIMARY KEY,
-  registration_id BLOB NOT NULL,
-  payload         BLOB NOT NULL,
-  crc             INTEGER NOT NULL
-) STRICT;
-CREATE TABLE dispatch (
-  dispatch_id TEXT PRIMARY KEY,
-  content     BLOB NOT NULL,
-  crc         INTEGER NOT NULL
-) STRICT;
-"""
-
-
-class SpoolLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is kept, for how long, and what gives way."""
-
-    bytes_max: int
-    age_max_s: float
-    policy: Policy
-    reason: DropReason = DropReason.SPOOL_FULL
-
-
-NO_LIMITS: Final = SpoolLimits(bytes_max=sys.maxsize, age_max_s=math.inf, policy=Policy.DROP_OLDEST)
-
-
-class Identity(msgspec.Struct, frozen=True):
-    """What a spool must never forget: its id, the last number it gave, and what is in all."""
-
-    spool_id: str
-    sequence: int = 0
-    samples: int = 0
-    to_us: int = 0
-    age_s: float = 0.0
-
-
-class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits in the file."""
-
-    parcels: int = 0
-    gaps: int = 0
-    bytes: int = 0
-    samples: int = 0
-    first: int | None = None
-    from_us: int | None = None
-    dropped_batches: int = 0
-    dropped_samples: int = 0
-
-
-class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a job."""
-
-    tally: Tally
-    # Batches that are gaps now, in the order of their numbers.
-    dropped: Sequence[int]
-    # The first numbers of gaps that are new or longer.
-    gaps: Sequence[int]
-    backlog: Sequence[Parcel]
 
 
 class SpoolFile:
@@ -137,7 +46,7 @@ class SpoolFile:
     def create(self, identity: Identity) -> None:
         """Make an empty spool."""
         with self._transaction():
-            self._db.execute(_SCHEMA)
+            self._db.execute(SCHEMA)
             self._db.execute("INSERT INTO spool VALUES (1, ?, ?, ?, ?, 0, 0, ?)", astuple(identity))
 
     def identity(self) -> Identity | None:
@@ -283,7 +192,7 @@ class SpoolFile:
                 from_us, to_us, samples = frame.from_us, frame.to_us, frame.samples
                 self._db.execute(
                     "INSERT OR REPLACE INTO frame VALUES (?, ?, ?, ?)",
-                    (first, frame.registration_id, frame.payload, _checksum(parcel)),
+                    (first, frame.registration_id, frame.payload, checksum(parcel)),
                 )
             case Gap():
                 from_us, to_us, samples = parcel.from_us, parcel.to_us, parcel.samples
@@ -377,8 +286,8 @@ class SpoolFile:
         """The next parcels; none behind one that turned out to be damaged, which is dropped."""
         parcels: list[Parcel] = []
         size = 0
-        for row in self._db.execute(_READ, (reading.start, reading.end, READ_PARCELS)):
-            parcel = _parcel(row)
+        for row in self._db.execute(READ, (reading.start, reading.end, READ_PARCELS)):
+            parcel = parcel_of(row)
             if parcel is None:
                 first: int = row[0]
                 with self._transaction():
@@ -443,58 +352,3 @@ class SpoolFile:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-
-
-def read_one(db: apsw.Connection, first: int) -> Parcel | None:
-    """The parcel with this first number; None if there is none.
-
-    Raises:
-        apsw.Error: It cannot be read.
-        ValueError: It is not as it was written.
-    """
-    row = db.execute(_READ, (first, first + 1, 1)).fetchone()
-    if row is None:
-        return None
-    parcel = _parcel(row)
-    if parcel is None:
-        raise ValueError(f"parcel {first} is not as it was written")
-    return parcel
-
-
-def _checksum(batch: Batch) -> int:
-    """Over everything that is known of a batch."""
-    frame = batch.frame
-    numbers = _NUMBERS.pack(batch.sequence, frame.from_us, frame.to_us, frame.samples)
-    return zlib.crc32(frame.payload, zlib.crc32(frame.registration_id, zlib.crc32(numbers)))
-
-
-def _parcel(row: tuple[Any, ...]) -> Parcel | None:
-    """What a row of `_READ` says; None if that cannot be."""
-    first, last, from_us, to_us, samples, reason, registration_id, payload, crc = row
-    if reason is not None:
-        return Gap(
-            sequences=Sequences(first, last),
-            from_us=from_us,
-            to_us=to_us,
-            samples=samples,
-            reason=reason,
-        )
-    if payload is None:
-        return None
-    frame = Draft(
-        registration_id=registration_id,
-        payload=payload,
-        from_us=from_us,
-        to_us=to_us,
-        samples=samples,
-    )
-    batch = Batch(first, frame)
-    return batch if _checksum(batch) == crc else None
-
-
-_NUMBERS = struct.Struct("<QqqQ")
-_READ = """
-SELECT parcel.first, last, from_us, to_us, samples, reason, registration_id, payload, crc
-FROM parcel LEFT JOIN frame ON sequence = parcel.first
-WHERE parcel.first >= ? AND parcel.first < ? ORDER BY parcel.first LIMIT ?
-"""

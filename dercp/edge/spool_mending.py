@@ -13,8 +13,10 @@ import apsw
 import msgspec
 
 from dercp.edge.outbox import DropReason, Gap, Parcel, Sequences
-from dercp.edge.spool_file import Identity, SpoolFile, read_one
+from dercp.edge.spool_file import SpoolFile
 from dercp.edge.spool_mark import Mark
+from dercp.edge.spool_records import Identity
+from dercp.edge.spool_rows import read_one
 
 __all__ = ["Salvaged", "finish_mending", "mend"]
 

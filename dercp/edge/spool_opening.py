@@ -15,10 +15,11 @@ import structlog
 from msgspec.structs import asdict
 
 from dercp.edge.outbox import DropReason, Gap, Sequences
-from dercp.edge.spool_file import NO_LIMITS, Identity, SpoolFile, Tally
+from dercp.edge.spool_file import SpoolFile
 from dercp.edge.spool_job import Job
 from dercp.edge.spool_mark import RESERVED, Mark, boot_id
 from dercp.edge.spool_mending import finish_mending, mend
+from dercp.edge.spool_records import NO_LIMITS, Identity, Tally
 from dercp.edge.spool_settings import Sync
 
 __all__ = [

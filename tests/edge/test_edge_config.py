@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from dercp.edge.config_loader import check, installed_adapters, load
 from dercp.edge.guardrail import Bounds
 from dercp.edge.site_file import FallbackValue
+from dercp.edge.spool_policy import Policy
+from dercp.edge.spool_settings import SpoolSettings, Sync
 
 
 class Register(msgspec.Struct):
@@ -269,6 +271,35 @@ def test_plain_text_is_allowed_towards_this_machine(site: Path, address: str) ->
     changed = document()
     changed["headend"]["address"] = address
     assert sentences(site, changed) == ()
+
+
+@pytest.mark.parametrize(
+    ("spool", "said"),
+    [
+        ({"bytes_max": 1000}, "spool.bytes_max: expected 16777216 (16 MiB) or more, got 1000"),
+        ({"bytes_max": "1GB"}, 'spool.bytes_max: expected a whole number, got "1GB"'),
+        ({"age_max_h": 0.5}, "spool.age_max_h: expected 1 to 87600 hours, got 0.5"),
+        ({"backlog_share": 2}, "spool.backlog_share: expected 0.01 to 1, got 2"),
+        ({"backlog_bytes_per_s": 1}, "spool.backlog_bytes_per_s: expected 1000 or more, got 1"),
+        ({"polcy": "thin"}, 'unknown key (did you mean "policy"?)'),
+        ({"policy": "thick"}, '"drop_oldest", "drop_newest" or "thin"'),
+        ({"sync": "off"}, '"full" or "normal"'),
+    ],
+)
+def test_a_faulty_spool_is_told(site: Path, spool: dict[str, Any], said: str) -> None:
+    """What is expected, and what was found."""
+    assert said in sentence(site, {**document(), "spool": spool})
+
+
+def test_a_spool_is_where_the_file_is(site: Path) -> None:
+    """With the defaults of the page; or as the file says."""
+    assert sentences(site, document()) == ()
+    config = load(site, ADAPTERS)
+    assert config.data_dir == site.parent / "dercp-edge"
+    assert config.spool == SpoolSettings()
+    assert sentences(site, {**document(), "spool": {"policy": "thin", "sync": "normal"}}) == ()
+    config = load(site, ADAPTERS)
+    assert (config.spool.policy, config.spool.sync) == (Policy.THIN, Sync.NORMAL)
 
 
 def test_a_missing_certificate_is_named(site: Path) -> None:

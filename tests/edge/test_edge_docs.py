@@ -15,6 +15,7 @@ from dercp.edge.site_file import (
     HeadendTable,
     LimitsTable,
     SiteTable,
+    SpoolTable,
     TlsTable,
 )
 
@@ -24,6 +25,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[headend]": HeadendTable,
     "[headend.tls]": TlsTable,
     "[site]": SiteTable,
+    "[spool]": SpoolTable,
     "[[assets]]": AssetTable,
     "[[assets.custom_points]]": CustomPointTable,
     "[assets.limits]": LimitsTable,
