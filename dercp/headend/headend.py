@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections import Counter
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,36 +12,28 @@ import trio
 from actors import (
     ActorError,
     ActorStopped,
-    ChildSpec,
     Crashed,
     Escalated,
     MailboxFull,
-    MailboxSpec,
-    OnFull,
     Strategy,
     SupervisorSpec,
     open_system,
 )
-from dercp.headend.ageing import AgeingActor
-from dercp.headend.book import DispatchBook
-from dercp.headend.desk import RETRY_S, DeskActor
+from dercp.headend import parts
+from dercp.headend.desk import RETRY_S
 from dercp.headend.errors import DeskBusy
-from dercp.headend.fleet import FleetActor
-from dercp.headend.gate import Gate
 from dercp.headend.history_reader import HistoryReader
-from dercp.headend.ingest import IngestActor, IngestFront
-from dercp.headend.intake import Intake
-from dercp.headend.listener import ListenerActor
-from dercp.headend.messages import DeskMessage, DrainAgent, FleetMessage, IngestMessage, Submit
+from dercp.headend.messages import DrainAgent, Submit
 from dercp.headend.operations import HeadendOperations
+from dercp.headend.parts import Ground
 from dercp.headend.reader import RosterReader
-from dercp.headend.roster import Roster
 from dercp.headend.supervision import RESTART
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from actors import Event, System
+    from dercp.headend.book import DispatchBook
     from dercp.headend.listener import Door
     from dercp.headend.messages import DeskRef
     from dercp.headend.settings import HeadendSettings
@@ -105,21 +95,21 @@ class Headend:
     def __init__(
         self,
         system: System,
-        reader: RosterReader,
-        history: HistoryReader,
-        desk: DeskFront,
+        ground: Ground,
+        desk: DeskRef,
         operations: HeadendOperations,
         door: Door,
-        roster: Roster,
-        settings: HeadendSettings,
     ) -> None:
+        settings, store = ground.settings, ground.store
         self.system = system
-        self.reader = reader
-        self.history = history
-        self.desk = desk
+        self.reader = RosterReader(ground.roster, settings=settings, clock=ground.clock)
+        self.history = HistoryReader(store.registry, ground.history, settings=settings)
+        self.desk = DeskFront(
+            desk, ground.book, store.dispatches, submit_within_s=settings.submit_within_s
+        )
         self.operations = operations
         self.door = door
-        self._roster = roster
+        self._roster = ground.roster
         self._settings = settings
 
     async def drain(self) -> None:
@@ -169,111 +159,25 @@ async def open_headend(
         StoreError: The store cannot be read.
         RestartsExceeded: The headend could not go on, out of the block.
     """
-    counts = Counter[str]()
-    roster = Roster(sessions_remembered_max=settings.sessions_remembered_max)
-    book = DispatchBook(
-        ended_max=settings.dispatches_remembered_max, grace_s=settings.dispatch_grace_s
-    )
+    ground = Ground(store, history, settings, clock)
     async with open_system("headend", seed=seed, grace_s=settings.stop_within_s) as system:
         system.events.listen(_log_event)
-        desk = await system.root.start(
-            ChildSpec[DeskMessage](
-                name="desk",
-                factory=lambda: DeskActor(
-                    book,
-                    roster,
-                    store.dispatches,
-                    counts,
-                    settings=settings,
-                    clock=clock,
-                    new_id=new_id,
-                ),
-                mailbox=MailboxSpec(capacity=settings.desk_mailbox_max, on_full=OnFull.BLOCK),
-            )
-        )
-        ingest = _start_ingest(system, history, counts, settings)
-        system.root.start_nowait(_ageing(history, settings, clock))
+        desk = await system.root.start(parts.desk(ground, new_id))
+        ingest = parts.start_ingest(ground, system.root)
+        system.root.start_nowait(parts.ageing(ground))
         # Without the fleet no session is worth anything; without sessions no listener.
         core = await system.root.supervise(
             SupervisorSpec(name="core", strategy=Strategy.REST_FOR_ONE, restart=RESTART)
         )
-        fleet = await core.start(_fleet(roster, store, desk, settings, clock))
+        fleet = await core.start(parts.fleet(ground, desk))
         sessions = await core.supervise(SupervisorSpec(name="sessions", restart=RESTART))
-        new_intake = partial(
-            Intake,
-            roster=roster,
-            registry=store.registry,
-            ingest=ingest,
-            settings=settings,
-            clock=clock,
-        )
-        gate = Gate(
-            sessions,
-            counts,
-            new_intake=new_intake,
-            fleet=fleet,
-            desk=desk,
-            settings=settings,
-            clock=clock,
-        )
-        operations = HeadendOperations(
-            system, roster, gate, door, book, store, history, counts, core=(desk, fleet)
-        )
+        gate = parts.gate(ground, sessions, fleet=fleet, desk=desk, ingest=ingest)
+        operations = HeadendOperations(system, ground, gate, door, core=(desk, fleet))
         system.events.listen(operations.note)
-        await core.start(_listener(door, gate, settings))
-        reader = RosterReader(roster, settings=settings, clock=clock)
-        front = DeskFront(desk, book, store.dispatches, submit_within_s=settings.submit_within_s)
-        past = HistoryReader(store.registry, history, settings=settings)
-        headend = Headend(system, reader, past, front, operations, door, roster, settings)
+        await core.start(parts.listener(ground, door, gate))
+        headend = Headend(system, ground, desk, operations, door)
         yield headend
         await headend.drain()
-
-
-def _start_ingest(
-    system: System, history: History, counts: Counter[str], settings: HeadendSettings
-) -> IngestFront:
-    """The front refers to the actor, the actor to the front."""
-    front: IngestFront
-    ref = system.root.start_nowait(
-        ChildSpec[IngestMessage](
-            name="ingest",
-            factory=lambda: IngestActor(history, front, counts, settings=settings),
-            mailbox=MailboxSpec(capacity=settings.ingest_mailbox_max, on_full=OnFull.REJECT),
-            grace_s=settings.stop_within_s,
-        )
-    )
-    front = IngestFront(ref, counts, settings)
-    return front
-
-
-def _ageing(history: History, settings: HeadendSettings, clock: Clock) -> ChildSpec[None]:
-    return ChildSpec[None](
-        name="ageing",
-        factory=lambda: AgeingActor(history, clock),
-        mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
-        grace_s=settings.stop_within_s,
-    )
-
-
-def _fleet(
-    roster: Roster, store: Store, desk: DeskRef, settings: HeadendSettings, clock: Clock
-) -> ChildSpec[FleetMessage]:
-    return ChildSpec[FleetMessage](
-        name="fleet",
-        factory=lambda: FleetActor(roster, store, desk=desk, settings=settings, clock=clock),
-        mailbox=MailboxSpec(capacity=settings.fleet_mailbox_max, on_full=OnFull.BLOCK),
-        # At the end every session's end is to be written down.
-        grace_s=settings.stop_within_s,
-    )
-
-
-def _listener(door: Door, gate: Gate, settings: HeadendSettings) -> ChildSpec[None]:
-    return ChildSpec[None](
-        name="listener",
-        factory=lambda: ListenerActor(door, gate, settings),
-        mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
-        grace_s=settings.stop_within_s,
-    )
 
 
 def _log_event(event: Event) -> None:

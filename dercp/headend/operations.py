@@ -8,16 +8,13 @@ from actors import Crashed, DeadLetter, Escalated, Overflowed, Restarted, State
 from dercp.headend.views import SystemView
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterable, Mapping
 
     from actors import Event, Node, Ref, System
-    from dercp.headend.book import DispatchBook
     from dercp.headend.facts import SessionFacts
     from dercp.headend.gate import Gate
     from dercp.headend.listener import Door
-    from dercp.headend.roster import Roster
-    from dercp.store.ports import History, Store
+    from dercp.headend.parts import Ground
 
 
 class HeadendOperations:
@@ -26,23 +23,19 @@ class HeadendOperations:
     def __init__(
         self,
         system: System,
-        roster: Roster,
+        ground: Ground,
         gate: Gate,
         door: Door,
-        book: DispatchBook,
-        store: Store,
-        history: History,
-        counts: Counter[str],
         core: Iterable[Ref[Any]],
     ) -> None:
         self._system = system
-        self._roster = roster
+        self._roster = ground.roster
         self._gate = gate
         self._door = door
-        self._book = book
-        self._store = store
-        self._history = history
-        self._counts = counts
+        self._book = ground.book
+        self._store = ground.store
+        self._history = ground.history
+        self._counts = ground.counts
         self._core = tuple(core)
         self.draining = False
 

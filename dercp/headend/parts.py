@@ -1,0 +1,139 @@
+"""How each part of the headend is built, and what all of them stand on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+from actors import ChildSpec, MailboxSpec, OnFull, SupervisorRef
+from dercp.headend.ageing import AgeingActor
+from dercp.headend.book import DispatchBook
+from dercp.headend.desk import DeskActor
+from dercp.headend.fleet import FleetActor
+from dercp.headend.gate import Gate
+from dercp.headend.ingest import IngestActor, IngestFront
+from dercp.headend.intake import Intake
+from dercp.headend.listener import Door, ListenerActor
+from dercp.headend.messages import DeskMessage, DeskRef, FleetMessage, FleetRef, IngestMessage
+from dercp.headend.roster import Roster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dercp.headend.settings import HeadendSettings
+    from dercp.model.time import Clock
+    from dercp.store.ports import History, Store
+
+
+class Ground:
+    """What the parts of one headend have in common, and what outlives their crashes."""
+
+    def __init__(
+        self, store: Store, history: History, settings: HeadendSettings, clock: Clock
+    ) -> None:
+        self.store = store
+        self.history = history
+        self.settings = settings
+        self.clock = clock
+        self.counts = Counter[str]()
+        self.roster = Roster(sessions_remembered_max=settings.sessions_remembered_max)
+        self.book = DispatchBook(
+            ended_max=settings.dispatches_remembered_max, grace_s=settings.dispatch_grace_s
+        )
+
+
+def desk(ground: Ground, new_id: Callable[[int], str]) -> ChildSpec[DeskMessage]:
+    """The dispatch desk; `new_id` names a dispatch taken at that time."""
+    settings = ground.settings
+    return ChildSpec[DeskMessage](
+        name="desk",
+        factory=lambda: DeskActor(
+            ground.book,
+            ground.roster,
+            ground.store.dispatches,
+            ground.counts,
+            settings=settings,
+            clock=ground.clock,
+            new_id=new_id,
+        ),
+        mailbox=MailboxSpec(capacity=settings.desk_mailbox_max, on_full=OnFull.BLOCK),
+    )
+
+
+def start_ingest(ground: Ground, root: SupervisorRef) -> IngestFront:
+    """The ingest actor, by its front: each of the two refers to the other."""
+    front: IngestFront
+    settings, counts = ground.settings, ground.counts
+    ref = root.start_nowait(
+        ChildSpec[IngestMessage](
+            name="ingest",
+            factory=lambda: IngestActor(ground.history, front, counts, settings=settings),
+            mailbox=MailboxSpec(capacity=settings.ingest_mailbox_max, on_full=OnFull.REJECT),
+            grace_s=settings.stop_within_s,
+        )
+    )
+    front = IngestFront(ref, counts, settings)
+    return front
+
+
+def ageing(ground: Ground) -> ChildSpec[None]:
+    """The service that takes old history out."""
+    return ChildSpec[None](
+        name="ageing",
+        factory=lambda: AgeingActor(ground.history, ground.clock),
+        mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
+        grace_s=ground.settings.stop_within_s,
+    )
+
+
+def fleet(ground: Ground, desk: DeskRef) -> ChildSpec[FleetMessage]:
+    """The one writer of the roster."""
+    settings = ground.settings
+    return ChildSpec[FleetMessage](
+        name="fleet",
+        factory=lambda: FleetActor(
+            ground.roster, ground.store, desk=desk, settings=settings, clock=ground.clock
+        ),
+        mailbox=MailboxSpec(capacity=settings.fleet_mailbox_max, on_full=OnFull.BLOCK),
+        # At the end every session's end is to be written down.
+        grace_s=settings.stop_within_s,
+    )
+
+
+def gate(
+    ground: Ground,
+    sessions: SupervisorRef,
+    *,
+    fleet: FleetRef,
+    desk: DeskRef,
+    ingest: IngestFront,
+) -> Gate:
+    """Where calls become sessions."""
+    new_intake = partial(
+        Intake,
+        roster=ground.roster,
+        registry=ground.store.registry,
+        ingest=ingest,
+        settings=ground.settings,
+        clock=ground.clock,
+    )
+    return Gate(
+        sessions,
+        ground.counts,
+        new_intake=new_intake,
+        fleet=fleet,
+        desk=desk,
+        settings=ground.settings,
+        clock=ground.clock,
+    )
+
+
+def listener(ground: Ground, door: Door, gate: Gate) -> ChildSpec[None]:
+    """The gRPC listener."""
+    return ChildSpec[None](
+        name="listener",
+        factory=lambda: ListenerActor(door, gate, ground.settings),
+        mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
+        grace_s=ground.settings.stop_within_s,
+    )
