@@ -68,8 +68,8 @@ class Spool:
         When full: as the policy says; each batch that gives way is part of a gap.
         Order: by number, in two lanes; see `lanes`.
         Survives: the process, with all that was put; with sync = "full" a power cut, too.
-        Disk full: what it holds is the limit then. If not even that helps, or the disk
-            fails, 4 MiB are kept in memory, not sent, and beyond that dropped and declared.
+        Disk full: with less than 64 MiB free, what it holds is the limit. If the disk takes
+            nothing, 4 MiB are kept in memory, not sent, and beyond that dropped and declared.
     """
 
     def __init__(

@@ -1,6 +1,9 @@
 """Keeps a spool's file at work on a disk that fills up, fails, or has damaged it."""
 
+import os
 import secrets
+import sys
+from pathlib import Path
 from typing import Final, Self
 
 import apsw
@@ -18,11 +21,10 @@ from dercp.edge.spool_settings import SpoolSettings, Sync
 
 __all__ = ["Disk", "DiskTrouble"]
 
-# A full disk may have room again.
-GROW_AGAIN_S: Final = 60.0
-
-
-# With less in the spool than this, nothing is gained by giving it up for what comes.
+# With less room on the disk the spool grows no more: once SQLite's log cannot be written back
+# for want of room, only room helps.
+FREE_BYTES_MIN: Final = 64 * 1024 * 1024
+# Which it may always take.
 ROOM_BYTES_MIN: Final = 1024 * 1024
 
 
@@ -33,8 +35,8 @@ class DiskTrouble(Exception):
 class Disk:
     """A spool's file, its mark, and how it is brought back. One thread at a time.
 
-    Full: what the spool holds is the limit for a while, so that the new takes the place of
-        the old inside the file.
+    Full: when less than 64 MiB are free, what the spool holds is its limit, so that the new
+        takes the place of the old inside the file.
     Damaged: mended at once.
     Failing: closed, and opened again at the next job. After a failed fsync nobody knows what
         the disk holds; opening writes it afresh, and doing a job again does no harm.
@@ -63,8 +65,7 @@ class Disk:
             policy=settings.policy,
         )
         self._born_s = began_s - opened.identity.age_s
-        self._full_until_s = -1.0
-        self._room = 0
+        self._full = False
         identity = opened.identity
         self._mark = self._kept = Mark(
             spool_id=identity.spool_id,
@@ -149,20 +150,19 @@ class Disk:
         reading: Reading | None,
     ) -> Done:
         limits = self._limits
-        if age_s < self._full_until_s:
-            limits = replace(limits, bytes_max=self._room, reason=DropReason.DISK_FULL)
-        try:
-            return file.do(job, limits, age_s=age_s, in_hand=in_hand, reading=reading)
-        except apsw.FullError:
-            if self.tally.bytes < ROOM_BYTES_MIN:
-                raise
-        self._room = min(limits.bytes_max, self.tally.bytes)
-        limits = replace(limits, bytes_max=self._room, reason=DropReason.DISK_FULL)
-        done = file.do(job, limits, age_s=age_s, in_hand=in_hand, reading=reading)
-        self._full_until_s = age_s + GROW_AGAIN_S
-        if self._log is not None:
-            self._log.error("spool_disk_full", bytes=self._room)
-        return done
+        if self._is_disk_full():
+            room = min(limits.bytes_max, max(self.tally.bytes, ROOM_BYTES_MIN))
+            limits = replace(limits, bytes_max=room, reason=DropReason.DISK_FULL)
+        return file.do(job, limits, age_s=age_s, in_hand=in_hand, reading=reading)
+
+    def _is_disk_full(self) -> bool:
+        """Whether the spool must not grow, said loudly when it begins."""
+        if self._paths is None:
+            return False
+        was_full, self._full = self._full, free_bytes(self._paths.directory) < FREE_BYTES_MIN
+        if self._full and not was_full and self._log is not None:
+            self._log.error("spool_disk_full", bytes=self.tally.bytes)
+        return self._full
 
     def _do_mended(
         self, error: apsw.Error, job: Job, age_s: float, in_hand: frozenset[int]
@@ -230,6 +230,15 @@ class Disk:
             self._mark_file.sync()
         else:
             self._mark_file.write(mark)
+
+
+def free_bytes(directory: Path) -> int:
+    """How much the disk of a directory has room for; a disk that does not say has enough."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return sys.maxsize
+    return found.f_bavail * found.f_frsize
 
 
 def _sentence(error: Exception) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from outbox_plant import Auditor, draft, on_disk
 from trio.testing import MockClock
 
+from dercp.edge import spool_disk
 from dercp.edge.outbox import Batch, Sequences
 from dercp.edge.spool import Spool
 from dercp.edge.spool_inspect import inspect_spool
@@ -253,6 +254,26 @@ async def test_a_disk_that_takes_nothing_for_long_costs_what_is_declared(
         await auditor.take_all(spool)
     auditor.check(last=11, produced=11)
     assert list(auditor.gaps) == [(2, 7)]
+
+
+async def test_on_a_full_disk_the_new_takes_the_place_of_the_old(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spool grows no more: what comes is kept and sent, what gives way is declared."""
+    auditor = Auditor()
+    async with on_disk(tmp_path, SpoolSettings()) as spool:
+        for number in range(1, 201):
+            await spool.put(draft(number, size=14_000))
+        grown = spool.statistics().waiting_bytes
+        monkeypatch.setattr(spool_disk, "free_bytes", lambda _directory: 1_000_000)
+        for number in range(201, 401):
+            await spool.put(draft(number, size=14_000))
+            assert spool.statistics().waiting_bytes <= grown
+        spool.begin_session()
+        await auditor.take_all(spool)
+    assert {400, 399, 398} <= set(auditor.held)
+    assert len(auditor.held) > 190
+    auditor.check(last=400, produced=400)
 
 
 # ------------------------------------------------------------------ inspection
