@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -66,7 +67,12 @@ class ApiActor(Actor[None]):
         """Serve until told to end."""
         headend = self._headend
         app = create_app(
-            headend.reader, headend.desk, headend.operations, utc_now_us, ApiSettings()
+            headend.reader,
+            headend.history,
+            headend.desk,
+            headend.operations,
+            utc_now_us,
+            ApiSettings(),
         )
         await serve_api(app, self._sockets, shutdown_trigger=context.wait_ending)
 
@@ -123,10 +129,23 @@ async def serving_headend(serving: Serving, settings: HeadendSettings) -> AsyncI
         yield Running(headend, f"http://{taken[-1]}", Address(serving.grpc.host, headend.door.port))
 
 
+def calm_the_collector() -> None:
+    """Let Python look for garbage less often: nearly everything here lives for long.
+
+    With the thresholds of CPython 3.11 a log of 10,000 agents at 1 Hz spent 7.7 of 13 s in
+    the collector and took 6,000 to 7,000 frames a second; with these, 9,944
+    (benchmarks/store.py).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+
+
 async def serve_until_stopped(serving: Serving, settings: HeadendSettings) -> None:
     """`dercp headend`: serve, and stop in order at the first signal."""
     async with stop_requests() as stop:
         async with serving_headend(serving, settings) as running:
+            calm_the_collector()
             log.info("headend_ready", url=running.url, grpc=str(running.grpc))
             name = await stop.wait()
             log.info("headend_stopping", signal=name)
