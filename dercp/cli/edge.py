@@ -9,9 +9,10 @@ import trio
 from dercp.cli.clock import utc_now_us
 from dercp.cli.exits import CommandError, Exit
 from dercp.cli.signals import stop_requests
-from dercp.edge.agent import run_agent
+from dercp.edge.agent import Agent, run_agent
 from dercp.edge.config import Config, TlsFiles
 from dercp.edge.config_loader import installed_adapters, load
+from dercp.edge.spool_opening import SpoolUnusable
 from dercp.edge.toml_reader import ConfigError
 from dercp.link import TlsFileError, client_tls
 
@@ -40,11 +41,24 @@ def _try_certificates(file: Path, tls: TlsFiles) -> None:
         raise CommandError(f"{file.name}: headend.tls: {error}", code=Exit.CONFIG) from None
 
 
+async def _run_agent(
+    config: Config, *, task_status: trio.TaskStatus[Agent] = trio.TASK_STATUS_IGNORED
+) -> None:
+    try:
+        await run_agent(config, clock=utc_now_us, task_status=task_status)
+    except SpoolUnusable as error:
+        raise CommandError(str(error), code=Exit.CONFIG) from None
+
+
 async def run_until_stopped(config: Config) -> None:
-    """Run the agent, and stop it in order at the first signal."""
+    """Run the agent, and stop it in order at the first signal.
+
+    Raises:
+        CommandError: Its data directory cannot be used, or another agent uses it.
+    """
     async with stop_requests() as stop:
         async with trio.open_nursery() as nursery:
-            await nursery.start(partial(run_agent, config, clock=utc_now_us))
+            await nursery.start(partial(_run_agent, config))
             log.info(
                 "edge_running",
                 agent_id=config.agent_id,
