@@ -59,10 +59,20 @@ app.command(
         "    --tls-cert headend.pem --tls-key headend.key --tls-client-ca agents-ca.pem",
     ),
 )(plant.headend)
-app.command(
+edge = typer.Typer(
     short_help="Run the agent of one site.",
-    epilog=_examples("dercp edge --config site.toml --check", "dercp edge --config site.toml"),
-)(plant.edge)
+    epilog=_examples(
+        "dercp edge --config site.toml --check",
+        "dercp edge --config site.toml",
+        "dercp edge spool --config site.toml",
+    ),
+)
+edge.callback(invoke_without_command=True)(plant.edge)
+edge.command(
+    short_help="Tell what an agent's spool holds.",
+    epilog=_examples("dercp edge spool --config site.toml", "dercp edge spool --json | jq .gaps"),
+)(plant.spool)
+app.add_typer(edge, name="edge")
 app.command(
     short_help="List the assets.",
     epilog=_examples(

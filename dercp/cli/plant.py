@@ -168,11 +168,17 @@ def headend(
         run(lambda: serve_until_stopped(serving, HeadendSettings()))
 
 
+SiteFile = Annotated[
+    Path,
+    typer.Option(
+        "--config", metavar="FILE", help="The site's one file; docs/edge.md explains every key."
+    ),
+]
+
+
 def edge(
-    config: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="The site's one file; docs/edge.md explains every key."),
-    ] = Path("site.toml"),
+    context: typer.Context,
+    config: SiteFile = Path("site.toml"),
     *,
     check: Annotated[
         bool, typer.Option("--check", help="Say what is wrong with the file, and end.")
@@ -184,6 +190,8 @@ def edge(
     The agent works on without a headend: it keeps trying, ends every lease in time, and
     the assets go to their fallback.
     """
+    if context.invoked_subcommand is not None:
+        return
     with told():
         from dercp.cli.edge import load_config, run_until_stopped
         from dercp.cli.logs import configure_logs
@@ -199,6 +207,29 @@ def edge(
             return
         configure_logs(logging.DEBUG if verbose else logging.INFO)
         run(lambda: run_until_stopped(loaded))
+
+
+def spool(
+    config: SiteFile = Path("site.toml"),
+    *,
+    json: Annotated[bool, typer.Option("--json", help="JSON, on a terminal too.")] = False,
+) -> None:
+    """Tell what an agent keeps for the headend, and what it had to drop.
+
+    Reads only, and may be run beside the agent.
+    """
+    with told():
+        import msgspec
+        from rich.console import Console
+
+        from dercp.cli.output import wants_json, write_json
+        from dercp.cli.spool import look_into_spool, spool_table
+
+        summary, console = look_into_spool(config), Console(highlight=False)
+        if wants_json(asked=json, console=console):
+            write_json(msgspec.Raw(msgspec.json.encode(summary)))
+        else:
+            console.print(spool_table(summary))
 
 
 def _two_ports(http: Address, grpc: Address) -> None:

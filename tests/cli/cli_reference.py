@@ -22,9 +22,15 @@ Parameter = Any
 
 
 def commands() -> dict[str, Command]:
-    """All commands by name, in the order of the help."""
-    group: Any = typer.main.get_command(app)
-    return dict(group.commands)
+    """All commands by name, in the order of the help; those of a group follow it."""
+    return dict(_flat("", typer.main.get_command(app)))
+
+
+def _flat(before: str, group: Any) -> Iterator[tuple[str, Command]]:
+    for name, command in group.commands.items():
+        yield before + name, command
+        if hasattr(command, "commands"):
+            yield from _flat(f"{before}{name} ", command)
 
 
 def documented(command: Command) -> list[Parameter]:
