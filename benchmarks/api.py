@@ -27,6 +27,7 @@ from dercp.api import (
     ApiSettings,
     DispatchDesk,
     FleetReader,
+    HistoryReader,
     Operations,
     create_app,
     serve_api,
@@ -135,7 +136,8 @@ async def _time(client: httpx.AsyncClient, path: str, rounds: int) -> tuple[floa
 async def _measure(rounds: int) -> None:
     app = create_app(
         cast("FleetReader", Fleet(10_000)),
-        cast("DispatchDesk", None),  # nothing here asks it
+        cast("HistoryReader", None),  # nothing here asks these
+        cast("DispatchDesk", None),
         cast("Operations", None),
         lambda: NOW_US,
         ApiSettings(),

@@ -4,17 +4,18 @@ What is public:
     create_app: the application over the ports of a headend.
     serve_api: serves it on Trio until told to stop.
     ApiSettings, TlsFiles: how much they take on, and the server's certificate.
-    FleetReader, DispatchDesk, Operations: what a headend must offer (ports).
+    FleetReader, HistoryReader, DispatchDesk, Operations: what a headend must offer (ports).
 
 Where to look:
     table: every operation; routes: what an operation is made of.
-    fleet, dispatches, operations, pages: the handlers.
-    resources: what is answered in JSON; queries, bodies, idempotency: what is asked.
+    fleet, history, dispatches, operations, pages: the handlers.
+    resources, history_resources: what is answered in JSON.
+    queries, history_queries, bodies, idempotency: what is asked.
     problems: every refusal; openapi: the description; serving: the server.
 """
 
 from dercp.api.app import create_app
-from dercp.api.ports import DispatchDesk, FleetReader, Operations
+from dercp.api.ports import DispatchDesk, FleetReader, HistoryReader, Operations
 from dercp.api.serving import serve_api
 from dercp.api.settings import ApiSettings, TlsFiles
 
@@ -22,6 +23,7 @@ __all__ = [
     "ApiSettings",
     "DispatchDesk",
     "FleetReader",
+    "HistoryReader",
     "Operations",
     "TlsFiles",
     "create_app",

@@ -24,7 +24,7 @@ from werkzeug.exceptions import (
 
 from dercp.api.bodies import read_body
 from dercp.api.openapi import describe
-from dercp.api.ports import DispatchDesk, FleetReader, Operations
+from dercp.api.ports import DispatchDesk, FleetReader, HistoryReader, Operations
 from dercp.api.problems import (
     BODY_TOO_LARGE,
     INTERNAL_ERROR,
@@ -71,6 +71,7 @@ _encoder = msgspec.json.Encoder()
 
 def create_app(
     reader: FleetReader,
+    history: HistoryReader,
     desk: DispatchDesk,
     operations: Operations,
     clock: Clock,
@@ -82,7 +83,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes_max
     app.config["BODY_TIMEOUT"] = settings.body_within_s
     app.config["RESPONSE_TIMEOUT"] = settings.fetched_within_s
-    services = Services(reader, desk, operations, clock, describe(ROUTES))
+    services = Services(reader, history, desk, operations, clock, describe(ROUTES))
     gate = trio.CapacityLimiter(settings.requests_max)
     for route in ROUTES:
         endpoint = _Endpoint(route, services, settings, gate)
@@ -106,6 +107,7 @@ class _Endpoint:
         self._route = route
         self._services = services
         self._answer_within_s = settings.answer_within_s
+        self._streamed_within_s = settings.streamed_within_s
         self._gate = gate
 
     async def answer(self, **path: str) -> Response:
@@ -115,7 +117,7 @@ class _Endpoint:
             detail = f"{self._gate.total_tokens} requests are being served already"
             raise Refusal(OVERLOADED, detail, retry_after_s=1) from None
         try:
-            call = await self._read(path)
+            call = await self._read(path, self._media_type())
             with trio.fail_after(self._answer_within_s):
                 result = await self._route.handler(call)
         except trio.TooSlowError as error:
@@ -123,9 +125,15 @@ class _Endpoint:
             raise Refusal(TOO_SLOW, detail, retry_after_s=1) from error
         finally:
             self._gate.release()
-        return self._respond(result)
+        return self._respond(result, call.media_type)
 
-    async def _read(self, path: Mapping[str, str]) -> Call[Any]:
+    def _media_type(self) -> str:
+        """The one that Accept prefers; whoever can take none of ours is given the usual one."""
+        offered = (self._route.media_type, *self._route.also)
+        chosen = request.accept_mimetypes.best_match(offered, default=offered[0])
+        return chosen or offered[0]
+
+    async def _read(self, path: Mapping[str, str], media_type: str) -> Call[Any]:
         query = read_query(self._route.query, request.args.items(multi=True))
         name = path.get("id", "")
         headers = {
@@ -134,19 +142,29 @@ class _Endpoint:
             if asked in request.headers
         }
         if self._route.body is None:
-            return Call(services=self._services, query=query, id=name, headers=headers)
+            return Call(
+                services=self._services,
+                query=query,
+                id=name,
+                headers=headers,
+                media_type=media_type,
+            )
         return BodyCall(
             services=self._services,
             query=query,
             id=name,
             headers=headers,
+            media_type=media_type,
             body=read_body(self._route.body, await _json_content()),
         )
 
-    def _respond(self, result: Result) -> Response:
+    def _respond(self, result: Result, media_type: str) -> Response:
         match result:
             case Stream(chunks=chunks):
-                return Response(chunks, content_type=self._route.media_type)
+                response = Response(chunks, content_type=media_type)
+                if media_type in self._route.also:
+                    response.timeout = self._streamed_within_s
+                return response
             case Reply(content=content, headers=headers):
                 return self._respond_with(content, headers)
             case _:

@@ -22,6 +22,7 @@ from dercp.api.resources import (
     telemetry_resource,
 )
 from dercp.api.routes import Call, Stream
+from dercp.headend.errors import HistoryUnavailable
 
 # An agent's history as far as the store keeps it.
 SESSIONS_TOLD = 100
@@ -45,13 +46,19 @@ async def list_assets(call: Call[AssetFilter]) -> Page[AssetResource]:
 
 
 async def get_asset(call: Call[Query]) -> AssetResource:
-    """One asset with its points."""
-    return asset_detail(_found(call.services.reader.asset(call.id), "asset", call.id))
+    """One asset with its points, and how far its history is complete."""
+    asset = found(call.services.reader.asset(call.id), "asset", call.id)
+    try:
+        until_us = await call.services.history.complete_until(asset.agent_id)
+    except HistoryUnavailable:
+        # What is known of the asset is no worse for it.
+        until_us = None
+    return asset_detail(asset, until_us)
 
 
 async def get_telemetry(call: Call[Query]) -> TelemetryResource:
     """The latest known sample of one asset."""
-    return telemetry_resource(_found(call.services.reader.telemetry(call.id), "asset", call.id))
+    return telemetry_resource(found(call.services.reader.telemetry(call.id), "asset", call.id))
 
 
 async def list_telemetry(call: Call[FleetQuery]) -> Stream[Page[TelemetryResource]]:
@@ -76,7 +83,7 @@ async def list_sites(call: Call[SiteQuery]) -> Page[SiteResource]:
 
 async def get_site(call: Call[Query]) -> SiteResource:
     """One site with its sums."""
-    return site_resource(_found(call.services.reader.site(call.id), "site", call.id))
+    return site_resource(found(call.services.reader.site(call.id), "site", call.id))
 
 
 async def list_agents(call: Call[AgentQuery]) -> Page[AgentResource]:
@@ -92,7 +99,7 @@ async def list_agents(call: Call[AgentQuery]) -> Page[AgentResource]:
 
 async def get_agent(call: Call[Query]) -> AgentResource:
     """One agent with its sessions, as many as are kept."""
-    agent = _found(call.services.reader.agent(call.id), "agent", call.id)
+    agent = found(call.services.reader.agent(call.id), "agent", call.id)
     sessions = await call.services.reader.recent_sessions(call.id, SESSIONS_TOLD)
     return agent_resource(agent, sessions)
 
@@ -118,7 +125,8 @@ async def _telemetry_chunks(
     yield b'],"next":' + _encoder.encode(after) + b"}"
 
 
-def _found(view: T | None, what: str, name: str) -> T:
+def found(view: T | None, what: str, name: str) -> T:
+    """What was looked up; the refusal of a name that nobody has."""
     if view is None:
         raise Refusal(NOT_FOUND, f"there is no {what} {name[:80]!r}")
     return view

@@ -150,7 +150,10 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, JsonSchema]:
                 name: {"description": meaning, "schema": {"type": "string"}}
                 for name, meaning in headers.items()
             },
-            "content": {media_type: {"schema": schemas[route.answer]}},
+            "content": {
+                media_type: {"schema": schemas[route.answer]},
+                **{also: {"schema": {"type": "string"}} for also in route.also},
+            },
         }
     }
     if route.tagging is Tagging.BUT_FOR_AGES:

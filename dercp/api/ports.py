@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from actors import Node
+from dercp.headend.history_views import BucketPage, GapViews, HistorySpan, SampleKey, SamplePage
 from dercp.headend.views import (
     AgentView,
     AssetView,
@@ -53,6 +54,33 @@ class FleetReader(Protocol):
 
     async def recent_sessions(self, agent_id: str, limit: int) -> Sequence[SessionView]:
         """The ended sessions of an agent, newest first."""
+        ...
+
+
+class HistoryReader(Protocol):
+    """What was logged. Every call may raise `dercp.headend.errors.HistoryUnavailable`.
+
+    A call may be cancelled while it reads.
+    """
+
+    async def samples(
+        self, span: HistorySpan, *, after: SampleKey | None, limit: int
+    ) -> SamplePage:
+        """The first `limit` samples of the span in the order of their keys, after `after`."""
+        ...
+
+    async def buckets(self, span: HistorySpan, *, resolution_us: int, limit: int) -> BucketPage:
+        """Those of the first `limit` buckets of the span that have samples."""
+        ...
+
+    async def complete_until(self, agent_id: str) -> int | None:
+        """The time before which all that the agent took is logged or declared as a gap."""
+        ...
+
+    async def gaps(
+        self, agent_id: str | None, from_us: int, to_us: int, *, after: int | None, limit: int
+    ) -> GapViews:
+        """Gaps of an agent, or of all, that overlap the range, in the order of declaration."""
         ...
 
 

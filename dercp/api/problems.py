@@ -138,6 +138,12 @@ NOT_READY = ProblemType(
     "The headend is not ready",
     "The detail says what it waits for, or that it is shutting down.",
 )
+HISTORY_UNAVAILABLE = ProblemType(
+    "history-unavailable",
+    503,
+    "History cannot be read now",
+    "The store says why in the detail. What is live is served as ever; try again later.",
+)
 OVERLOADED = ProblemType(
     "overloaded",
     503,
@@ -171,6 +177,7 @@ CATALOGUE: tuple[ProblemType, ...] = (
     TOO_MANY_DISPATCHES,
     INTERNAL_ERROR,
     NOT_READY,
+    HISTORY_UNAVAILABLE,
     OVERLOADED,
     TOO_SLOW,
 )

@@ -79,17 +79,19 @@ def read_query(shape: type[Q], parameters: Iterable[tuple[str, str]]) -> Q:
     Raises:
         Refusal: `invalid-parameters`, with one fault for each that is wrong.
     """
-    fields = {field.name: when_given(field.type) for field in msgspec.structs.fields(shape)}
+    known = msgspec.structs.fields(shape)
+    fields = {field.encode_name: when_given(field.type) for field in known}
+    members = {field.encode_name: field.name for field in known}
     values: dict[str, object] = {}
     faults = []
     for name, text in parameters:
         if name not in fields:
             faults.append(Fault(parameter=name, detail=unknown_name("parameter", name, fields)))
-        elif name in values:
+        elif members[name] in values:
             faults.append(Fault(parameter=name, detail=f"{name}: given more than once"))
         else:
             try:
-                values[name] = msgspec.convert(text, fields[name], strict=False)
+                values[members[name]] = msgspec.convert(text, fields[name], strict=False)
             except msgspec.ValidationError as error:
                 sentence = f"{name}: {_expectation(fields[name], error)}, got {text[:80]!r}"
                 faults.append(Fault(parameter=name, detail=sentence))
@@ -139,9 +141,14 @@ def decode_cursor(cursor: str) -> str:
     except ValueError:
         label, last_id = "", ""
     if label != "after" or encode_cursor(last_id) != cursor:
-        detail = "cursor: use the `next` of the page before, unchanged, or leave it out"
-        raise Refusal(INVALID_PARAMETERS, detail, faults=[Fault(parameter="cursor", detail=detail)])
+        raise bad_cursor()
     return last_id
+
+
+def bad_cursor() -> Refusal:
+    """The refusal of a cursor that is none of ours, or another list's."""
+    detail = "cursor: use the `next` of the page before, unchanged, or leave it out"
+    return Refusal(INVALID_PARAMETERS, detail, faults=[Fault(parameter="cursor", detail=detail)])
 
 
 def cut_page(

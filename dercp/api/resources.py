@@ -96,6 +96,17 @@ class AssetResource(Resource, frozen=True, kw_only=True):
     points: Annotated[tuple[PointName, ...], Meta(description="Left out in lists")] | UnsetType = (
         UNSET
     )
+    complete_until: (
+        Annotated[
+            datetime,
+            Meta(
+                description="Before this its history has all there was, or a gap that says what "
+                "is missing; null: not known. Left out in lists"
+            ),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
 
 
 class PointResource(msgspec.Struct, frozen=True, gc=False):
@@ -193,10 +204,17 @@ def asset_resource(view: AssetView) -> AssetResource:
     )
 
 
-def asset_detail(view: AssetView) -> AssetResource:
-    """An asset with the names of its points."""
+def asset_detail(view: AssetView, complete_until_us: int | None) -> AssetResource:
+    """An asset with the names of its points, and how far its history is complete."""
     points = tuple(PointName(name=point.name, unit=point.unit) for point in view.spec.points)
-    return msgspec.structs.replace(asset_resource(view), points=points)
+    return msgspec.structs.replace(
+        asset_resource(view), points=points, complete_until=moment_or_none(complete_until_us)
+    )
+
+
+def quality_word(quality: Quality) -> QualityWord:
+    """The quality as a word."""
+    return _QUALITY_WORDS[quality]
 
 
 def _doubtful(view: PointView) -> PointResource:

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args, get_orig
 
 import msgspec
 
-from dercp.api.ports import DispatchDesk, FleetReader, Operations
+from dercp.api.ports import DispatchDesk, FleetReader, HistoryReader, Operations
 from dercp.api.problems import ProblemType
 from dercp.api.queries import Query
 from dercp.model.time import Clock
@@ -23,6 +23,7 @@ class Services(msgspec.Struct, frozen=True):
     """What the handlers work with."""
 
     reader: FleetReader
+    history: HistoryReader
     desk: DispatchDesk
     operations: Operations
     clock: Clock
@@ -39,6 +40,8 @@ class Call(msgspec.Struct, Generic[Q], frozen=True, kw_only=True):
     id: str
     # Those the route asks for, as far as they were sent.
     headers: Mapping[str, str]
+    # Of those that the route can answer in, the one that is wanted most.
+    media_type: str = JSON
 
 
 class BodyCall(Call[Query], Generic[B], frozen=True, kw_only=True):
@@ -84,6 +87,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     tag: str
     status: int = 200
     media_type: str = JSON
+    # Others that it answers in when Accept prefers them; told without a shape.
+    also: tuple[str, ...] = ()
     tagging: Tagging = Tagging.NONE
     # Headers that must be sent, and that will be answered: name -> what it says.
     asks_headers: Mapping[str, str] = {}

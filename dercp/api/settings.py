@@ -22,6 +22,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     answer_within_s: float = 10.0
     # For a peer to fetch one answer.
     fetched_within_s: float = 60.0
+    # For one that is as long as what was asked for: NDJSON, CSV.
+    streamed_within_s: float = 600.0
 
     # Of the server.
     connections_max: int = 1000

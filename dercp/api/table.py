@@ -1,9 +1,10 @@
 """The route table: all that the API can be asked."""
 
-from dercp.api import dispatches, fleet, metrics, operations, pages
+from dercp.api import dispatches, fleet, history, metrics, operations, pages
 from dercp.api.idempotency import HEADER
 from dercp.api.problems import (
     DISPATCH_REFUSED,
+    HISTORY_UNAVAILABLE,
     IDEMPOTENCY_KEY_REUSED,
     MALFORMED_IDEMPOTENCY_KEY,
     MISSING_IDEMPOTENCY_KEY,
@@ -24,6 +25,14 @@ ROUTES: tuple[Route, ...] = (
     Route(path="/assets", handler=fleet.list_assets, tag="fleet", tagging=LIVE),
     Route(path="/assets/{id}", handler=fleet.get_asset, tag="fleet", tagging=LIVE),
     Route(path="/assets/{id}/telemetry", handler=fleet.get_telemetry, tag="fleet", tagging=LIVE),
+    Route(
+        path="/assets/{id}/history",
+        handler=history.get_history,
+        tag="history",
+        also=(history.NDJSON, history.CSV),
+        problems=(HISTORY_UNAVAILABLE,),
+    ),
+    Route(path="/gaps", handler=history.list_gaps, tag="history", problems=(HISTORY_UNAVAILABLE,)),
     # Too long to be hashed each time, and never the same.
     Route(path="/telemetry", handler=fleet.list_telemetry, tag="fleet"),
     Route(path="/sites", handler=fleet.list_sites, tag="fleet", tagging=LIVE),
@@ -45,6 +54,7 @@ ROUTES: tuple[Route, ...] = (
             MISSING_IDEMPOTENCY_KEY,
             MALFORMED_IDEMPOTENCY_KEY,
             DISPATCH_REFUSED,
+            HISTORY_UNAVAILABLE,
             UNKNOWN_TARGET,
             UNSUPPORTED_TARGET,
             IDEMPOTENCY_KEY_REUSED,

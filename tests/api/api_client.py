@@ -100,7 +100,7 @@ def _check(method: str, path: str, answer: Answer) -> None:
         return
     media_type = answer.headers["content-type"].partition(";")[0]
     schema = promised["content"][media_type]["schema"]
-    if media_type.endswith("json"):
+    if media_type.endswith(("/json", "+json")):
         _check_shape(answer, schema)
     for name in promised.get("headers", {}):
         assert name.lower() in answer.headers

@@ -7,7 +7,16 @@ from quart_trio import QuartTrio
 
 from actors import MailboxStatistics, Node, State
 from dercp.api import ApiSettings, create_app
-from dercp.headend.errors import DeskBusy, KeyReused, UnknownTarget
+from dercp.headend.errors import DeskBusy, HistoryUnavailable, KeyReused, UnknownTarget
+from dercp.headend.history_views import (
+    BucketPage,
+    GapView,
+    GapViews,
+    HistorySample,
+    HistorySpan,
+    SampleKey,
+    SamplePage,
+)
 from dercp.headend.views import (
     AgentStatus,
     AgentView,
@@ -30,6 +39,8 @@ from dercp.model.dispatch import (
 )
 from dercp.model.points import Kind
 from dercp.model.quality import Quality, Reason
+from dercp.model.reading import Reading
+from dercp.model.resample import Resampler
 
 NOW_US = 1_795_442_400_000_000  # 2026-11-23T14:00:00Z
 
@@ -177,6 +188,101 @@ class FakeReader:
         return self.history[1 : 1 + limit]
 
 
+def gap(number: int, *, agent_id: str = "north-edge", seconds_ago: int = 60) -> GapView:
+    """A batch that was lost so long ago."""
+    return GapView(
+        agent_id=agent_id,
+        spool_id="spool-1",
+        first_sequence=number,
+        last_sequence=number,
+        from_us=NOW_US - seconds_ago * 1_000_000,
+        to_us=NOW_US - seconds_ago * 1_000_000 + 999_999,
+        samples=3,
+        reason="spool_full",
+        declared_us=NOW_US,
+    )
+
+
+class FakeHistory:
+    """A sample of every asset each second of the last two hours; each tenth is doubtful."""
+
+    def __init__(self) -> None:
+        self.declared = [gap(7), gap(9, agent_id="south-edge"), gap(8, seconds_ago=90)]
+        self.failure = ""
+
+    def _read(self) -> None:
+        if self.failure:
+            raise HistoryUnavailable(self.failure)
+
+    def _samples(self, span: HistorySpan) -> list[HistorySample]:
+        samples = []
+        names = {point.name for point in span.points}
+        for second in range(-7200, 0):
+            time_us = NOW_US + second * 1_000_000
+            if span.from_us <= time_us < span.to_us:
+                readings = (
+                    Reading("active_power_mw", -second / 1000),
+                    Reading("soc_pct", 50.0)
+                    if second % 10
+                    else Reading("soc_pct", None, Quality.BAD, Reason.DEVICE_COMMS_LOST),
+                )
+                samples.append(
+                    HistorySample(
+                        key=SampleKey(time_us, time_us + 50_000, "spool-1", second + 7201, 0),
+                        readings=tuple(each for each in readings if each.point in names),
+                    )
+                )
+        return samples
+
+    async def samples(
+        self, span: HistorySpan, *, after: SampleKey | None, limit: int
+    ) -> SamplePage:
+        """As the port says."""
+        self._read()
+        found = [each for each in self._samples(span) if after is None or each.key > after]
+        return SamplePage(
+            samples=tuple(found[:limit]),
+            next_after=found[limit - 1].key if len(found) > limit else None,
+            bad_batches=1,
+        )
+
+    async def buckets(self, span: HistorySpan, *, resolution_us: int, limit: int) -> BucketPage:
+        """As the port says."""
+        self._read()
+        resampler = Resampler(resolution_us)
+        end_us = min(span.to_us, resampler.start_of(span.from_us) + limit * resolution_us)
+        for sample in self._samples(msgspec.structs.replace(span, to_us=end_us)):
+            resampler.add(sample.key.source_time_us, sample.readings)
+        return BucketPage(
+            buckets=tuple(resampler.buckets()),
+            next_from_us=end_us if end_us < span.to_us else None,
+            bad_batches=0,
+        )
+
+    async def complete_until(self, agent_id: str) -> int | None:
+        """A second ago."""
+        self._read()
+        return NOW_US - 1_000_000
+
+    async def gaps(
+        self, agent_id: str | None, from_us: int, to_us: int, *, after: int | None, limit: int
+    ) -> GapViews:
+        """As the port says."""
+        self._read()
+        found = [
+            (position, each)
+            for position, each in enumerate(self.declared, 1)
+            if position > (after or 0)
+            and agent_id in (None, each.agent_id)
+            and each.from_us < to_us
+            and each.to_us >= from_us
+        ]
+        return GapViews(
+            gaps=tuple(each for _, each in found[:limit]),
+            next_after=found[limit - 1][0] if len(found) > limit else None,
+        )
+
+
 class FakeDesk:
     """A desk that keeps what it took in memory."""
 
@@ -282,10 +388,12 @@ class FakeHeadend:
                 asset("pv-1", site_id="south", kind=Kind.PV),
             ]
         )
+        self.history = FakeHistory()
         self.desk = FakeDesk(self.reader)
         self.operations = FakeOperations()
         self.app: QuartTrio = create_app(
             self.reader,
+            self.history,
             self.desk,
             self.operations,
             lambda: NOW_US,

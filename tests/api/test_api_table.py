@@ -10,6 +10,7 @@ from dercp.api.table import ROUTES
 IDS = {
     "/assets/{id}": "bess-1",
     "/assets/{id}/telemetry": "bess-1",
+    "/assets/{id}/history": "bess-1",
     "/sites/{id}": "north",
     "/agents/{id}": "north-edge",
     "/dispatches/{id}": "d0",
