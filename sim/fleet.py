@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import count, islice
 
 from dercp.edge.config import AssetConfig, Config, Headend
-from dercp.edge.guardrail import Bounds, Guardrails
+from dercp.model.guardrail import Bounds, Guardrails
 from dercp.model.points import Kind
 from sim.adapter import SimulatedAdapter
 from sim.options import SimulatedOptions

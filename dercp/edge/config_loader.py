@@ -15,7 +15,6 @@ import msgspec
 
 from adapters import Adapter
 from dercp.edge.config import AssetConfig, Config, Headend, TlsFiles
-from dercp.edge.guardrail import Bounds, Guardrails
 from dercp.edge.site_file import (
     AgentTable,
     AssetTable,
@@ -46,6 +45,7 @@ from dercp.model.asset import (
     check_registration,
     standard_point,
 )
+from dercp.model.guardrail import Bounds, Guardrails
 from dercp.model.ids import IdError, check_id
 from dercp.model.points import POINTS, points_of
 

@@ -2,9 +2,9 @@
 
 from typing import Final, assert_never
 
-from dercp.edge.guardrail import Guardrails, Narrowed, Permitted, Refused, judge
 from dercp.edge.lease import Lease
 from dercp.model.dispatch import ExpiredAtEdge, Rejected
+from dercp.model.guardrail import Guardrails, Narrowed, Permitted, Refused, judge
 from dercp.wire.dispatch import Order
 
 __all__ = ["admit"]

@@ -8,10 +8,10 @@ import trio
 from adapters import DeviceError
 from dercp.edge import lease as leases
 from dercp.edge.device_port import DevicePort, NotConfirmed
-from dercp.edge.guardrail import Guardrails, Permitted, judge
 from dercp.edge.intake import admit
 from dercp.edge.lease import Book, FallBack, Lease, Report, Step, Write
 from dercp.model.dispatch import DispatchReason, ExpiredAtEdge, Failed, Rejected
+from dercp.model.guardrail import Guardrails, Permitted, judge
 from dercp.model.time import Clock
 from dercp.wire.dispatch import Order
 

@@ -18,12 +18,12 @@ from msgspec.structs import replace
 from adapters import Readings
 from dercp.edge.agent import run_agent
 from dercp.edge.config import AssetConfig, Config, Headend
-from dercp.edge.guardrail import Bounds, Guardrails
 from dercp.edge.spool_settings import SpoolSettings, Sync
 from dercp.headend.headend import open_headend
 from dercp.headend.listener import Door
 from dercp.headend.settings import HeadendSettings
 from dercp.model.asset import AssetSpec
+from dercp.model.guardrail import Bounds, Guardrails
 from dercp.model.reading import Reading
 from dercp.store import open_history, open_sqlite
 

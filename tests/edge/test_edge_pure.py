@@ -6,7 +6,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dercp.edge.guardrail import (
+from dercp.edge.intake import admit
+from dercp.edge.lease import Lease
+from dercp.edge.pace import Pace
+from dercp.model.dispatch import AssetTarget, DispatchRequest, ExpiredAtEdge, Rejected
+from dercp.model.guardrail import (
     Bounds,
     Guardrails,
     Narrowed,
@@ -15,10 +19,6 @@ from dercp.edge.guardrail import (
     judge,
     readback_agrees,
 )
-from dercp.edge.intake import admit
-from dercp.edge.lease import Lease
-from dercp.edge.pace import Pace
-from dercp.model.dispatch import AssetTarget, DispatchRequest, ExpiredAtEdge, Rejected
 from dercp.wire.dispatch import Order
 
 NAMEPLATE = Bounds(-2.0, 2.0)
