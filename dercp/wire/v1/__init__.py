@@ -5,20 +5,27 @@
 # This file has been @generated
 
 __all__ = (
+    "Allocation",
+    "AllocationState",
     "AssetKind",
     "AssetRegistration",
     "AssetRow",
     "CancelDispatch",
+    "Clamp",
     "Dispatch",
     "DispatchState",
     "DispatchUpdate",
     "Downlink",
     "Drain",
+    "EarlierRegistration",
     "Event",
+    "Fallback",
     "GapReport",
     "Heartbeat",
     "Hello",
     "Lane",
+    "OnLimit",
+    "Outcome",
     "Point",
     "PointRegistration",
     "Quality",
@@ -27,6 +34,8 @@ __all__ = (
     "Reject",
     "RejectCode",
     "SequenceRange",
+    "Split",
+    "SpoolState",
     "TelemetryAck",
     "TelemetryBatch",
     "TelemetryPayload",
@@ -43,6 +52,44 @@ from .message_pool import default_message_pool
 
 _COMPILER_VERSION = "0.10.1"
 betterproto2.check_compiler_version(_COMPILER_VERSION)
+
+
+class AllocationState(betterproto2.Enum):
+    PLANNED = 0
+
+    APPLIED = 1
+
+    FAILED = 2
+
+    EXCLUDED = 3
+    """
+    It was left out: offline, locked out, ...
+    """
+
+    ENDED = 4
+    """
+    Its lease is over.
+    """
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "ALLOCATION_STATE_PLANNED",
+            1: "ALLOCATION_STATE_APPLIED",
+            2: "ALLOCATION_STATE_FAILED",
+            3: "ALLOCATION_STATE_EXCLUDED",
+            4: "ALLOCATION_STATE_ENDED",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "ALLOCATION_STATE_PLANNED": 0,
+            "ALLOCATION_STATE_APPLIED": 1,
+            "ALLOCATION_STATE_FAILED": 2,
+            "ALLOCATION_STATE_EXCLUDED": 3,
+            "ALLOCATION_STATE_ENDED": 4,
+        }
 
 
 class AssetKind(betterproto2.Enum):
@@ -133,6 +180,44 @@ class DispatchState(betterproto2.Enum):
         }
 
 
+class Fallback(betterproto2.Enum):
+    UNSPECIFIED = 0
+
+    RELEASE = 1
+    """
+    Back to its own control.
+    """
+
+    HOLD = 2
+    """
+    It keeps the last setpoint.
+    """
+
+    ZERO = 3
+
+    VALUE = 4
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "FALLBACK_UNSPECIFIED",
+            1: "FALLBACK_RELEASE",
+            2: "FALLBACK_HOLD",
+            3: "FALLBACK_ZERO",
+            4: "FALLBACK_VALUE",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "FALLBACK_UNSPECIFIED": 0,
+            "FALLBACK_RELEASE": 1,
+            "FALLBACK_HOLD": 2,
+            "FALLBACK_ZERO": 3,
+            "FALLBACK_VALUE": 4,
+        }
+
+
 class Lane(betterproto2.Enum):
     LIVE = 0
 
@@ -150,6 +235,32 @@ class Lane(betterproto2.Enum):
         return {
             "LANE_LIVE": 0,
             "LANE_BACKLOG": 1,
+        }
+
+
+class OnLimit(betterproto2.Enum):
+    CLAMP = 0
+    """
+    Do what is allowed, and say so.
+    """
+
+    REJECT = 1
+    """
+    Do nothing, and say so.
+    """
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "ON_LIMIT_CLAMP",
+            1: "ON_LIMIT_REJECT",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "ON_LIMIT_CLAMP": 0,
+            "ON_LIMIT_REJECT": 1,
         }
 
 
@@ -412,6 +523,41 @@ class RejectCode(betterproto2.Enum):
 
 
 @dataclass(eq=False, repr=False)
+class Allocation(betterproto2.Message):
+    """
+    One asset's part.
+    """
+
+    asset_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+
+    setpoint_mw: "float" = betterproto2.field(2, betterproto2.TYPE_DOUBLE)
+
+    state: "AllocationState" = betterproto2.field(
+        3, betterproto2.TYPE_ENUM, default_factory=lambda: AllocationState(0)
+    )
+
+    limit: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    What kept it from taking more; "" = nothing.
+    """
+
+    reason: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Why it has no part, or failed.
+    """
+
+    detail: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+
+    readback_mw: "float | None" = betterproto2.field(7, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    What the device says is in force; absent when nothing was read back.
+    """
+
+
+default_message_pool.register_message("dercp.v1", "Allocation", Allocation)
+
+
+@dataclass(eq=False, repr=False)
 class AssetRegistration(betterproto2.Message):
     """
     One asset as its site describes it.
@@ -444,6 +590,47 @@ class AssetRegistration(betterproto2.Message):
     )
     """
     The values of an AssetRow stand in this order.
+    """
+
+    limit_min_mw: "float | None" = betterproto2.field(9, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    What the site allows inside the nameplate; absent: all of it.
+    """
+
+    limit_max_mw: "float | None" = betterproto2.field(10, betterproto2.TYPE_DOUBLE, optional=True)
+
+    fallback: "Fallback" = betterproto2.field(
+        11, betterproto2.TYPE_ENUM, default_factory=lambda: Fallback(0)
+    )
+    """
+    Where the asset goes when a lease on it ends.
+    """
+
+    fallback_mw: "float" = betterproto2.field(12, betterproto2.TYPE_DOUBLE)
+    """
+    Only for FALLBACK_VALUE.
+    """
+
+    tolerance_mw: "float" = betterproto2.field(13, betterproto2.TYPE_DOUBLE)
+    """
+    How far the measured power may be off to count as following; 0 = the usual.
+    """
+
+    settling_ms: "int" = betterproto2.field(14, betterproto2.TYPE_UINT32)
+    """
+    How long after a write it may take to get there; 0 = the usual.
+    """
+
+    soc_min_pct: "float | None" = betterproto2.field(15, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    Storage only: it is not discharged below the one, nor charged above the other.
+    """
+
+    soc_max_pct: "float | None" = betterproto2.field(16, betterproto2.TYPE_DOUBLE, optional=True)
+
+    dead_band_mw: "float" = betterproto2.field(17, betterproto2.TYPE_DOUBLE)
+    """
+    The smallest power other than 0 that the device can do, in either direction.
     """
 
 
@@ -499,6 +686,27 @@ default_message_pool.register_message("dercp.v1", "CancelDispatch", CancelDispat
 
 
 @dataclass(eq=False, repr=False)
+class Clamp(betterproto2.Message):
+    """
+    A limit that made a setpoint smaller.
+    """
+
+    reason: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    A stable word: nameplate, configured, ramp, state_of_charge, ...
+    """
+
+    from_mw: "float" = betterproto2.field(2, betterproto2.TYPE_DOUBLE)
+
+    to_mw: "float" = betterproto2.field(3, betterproto2.TYPE_DOUBLE)
+
+    detail: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+
+
+default_message_pool.register_message("dercp.v1", "Clamp", Clamp)
+
+
+@dataclass(eq=False, repr=False)
 class Dispatch(betterproto2.Message):
     """
     A lease on a setpoint: it ends at until_us whoever is there to see it.
@@ -536,6 +744,19 @@ class Dispatch(betterproto2.Message):
 
     requested_by: "str" = betterproto2.field(11, betterproto2.TYPE_STRING)
 
+    on_limit: "OnLimit" = betterproto2.field(
+        12, betterproto2.TYPE_ENUM, default_factory=lambda: OnLimit(0)
+    )
+    """
+    What to do where the site's limits allow less than asked.
+    """
+
+    schedule_id: "str" = betterproto2.field(13, betterproto2.TYPE_STRING)
+    """
+    One block of a plan that was handed over ahead; "" = it stands alone. From one block to
+    the next of the same plan the asset does not go to its fallback.
+    """
+
 
 default_message_pool.register_message("dercp.v1", "Dispatch", Dispatch)
 
@@ -571,6 +792,21 @@ class DispatchUpdate(betterproto2.Message):
     superseded_by: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
     """
     The dispatch that took its place; "" = none, or not known.
+    """
+
+    clamps: "list[Clamp]" = betterproto2.field(9, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    Where less was done than asked: each limit that had a part in it, in order.
+    """
+
+    split: "Split | None" = betterproto2.field(10, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    How a site's dispatch stands with each of its assets.
+    """
+
+    outcome: "Outcome | None" = betterproto2.field(11, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    How a lease went, once it is over.
     """
 
 
@@ -633,6 +869,23 @@ default_message_pool.register_message("dercp.v1", "Drain", Drain)
 
 
 @dataclass(eq=False, repr=False)
+class EarlierRegistration(betterproto2.Message):
+    """
+    The schema of batches that wait in the spool, written before the edge's configuration was
+    changed. Said after the Welcome and before such batches, so that a headend that never met
+    that configuration can read them.
+    """
+
+    registration: "bytes" = betterproto2.field(1, betterproto2.TYPE_BYTES)
+    """
+    A serialized Registration of the same site.
+    """
+
+
+default_message_pool.register_message("dercp.v1", "EarlierRegistration", EarlierRegistration)
+
+
+@dataclass(eq=False, repr=False)
 class Event(betterproto2.Message):
     """
     Something that happened at the site.
@@ -685,6 +938,11 @@ class Heartbeat(betterproto2.Message):
 
     time_us: "int" = betterproto2.field(1, betterproto2.TYPE_INT64)
 
+    spool: "SpoolState | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Said by the edge alone.
+    """
+
 
 default_message_pool.register_message("dercp.v1", "Heartbeat", Heartbeat)
 
@@ -713,6 +971,37 @@ class Hello(betterproto2.Message):
 
 
 default_message_pool.register_message("dercp.v1", "Hello", Hello)
+
+
+@dataclass(eq=False, repr=False)
+class Outcome(betterproto2.Message):
+    """
+    How a lease went, by the edge's own measurements.
+    """
+
+    followed_share: "float" = betterproto2.field(1, betterproto2.TYPE_DOUBLE)
+    """
+    Of the time that was measured after settling, the share within tolerance, 0 to 1.
+    """
+
+    delivered_mwh: "float" = betterproto2.field(2, betterproto2.TYPE_DOUBLE)
+    """
+    Energy into the grid while the lease was in force, and what the setpoint asked for.
+    """
+
+    asked_mwh: "float" = betterproto2.field(3, betterproto2.TYPE_DOUBLE)
+
+    completeness: "float" = betterproto2.field(4, betterproto2.TYPE_DOUBLE)
+    """
+    Share of the lease that was covered by good measurements, 0 to 1.
+    """
+
+    from_us: "int" = betterproto2.field(5, betterproto2.TYPE_INT64)
+
+    to_us: "int" = betterproto2.field(6, betterproto2.TYPE_INT64)
+
+
+default_message_pool.register_message("dercp.v1", "Outcome", Outcome)
 
 
 @dataclass(eq=False, repr=False)
@@ -796,6 +1085,66 @@ class SequenceRange(betterproto2.Message):
 
 
 default_message_pool.register_message("dercp.v1", "SequenceRange", SequenceRange)
+
+
+@dataclass(eq=False, repr=False)
+class Split(betterproto2.Message):
+    """
+    A site's setpoint, divided among its assets.
+    """
+
+    allocations: "list[Allocation]" = betterproto2.field(
+        1, betterproto2.TYPE_MESSAGE, repeated=True
+    )
+
+    placed_mw: "float" = betterproto2.field(2, betterproto2.TYPE_DOUBLE)
+    """
+    What the assets confirmed, what they were given and did not take, and what nobody had
+    room for. The three are in sum what was asked.
+    """
+
+    failed_mw: "float" = betterproto2.field(3, betterproto2.TYPE_DOUBLE)
+
+    unplaced_mw: "float" = betterproto2.field(4, betterproto2.TYPE_DOUBLE)
+
+    round: "int" = betterproto2.field(5, betterproto2.TYPE_UINT32)
+    """
+    Counts the divisions: 1 the first, 2 after a shortfall was divided again.
+    """
+
+
+default_message_pool.register_message("dercp.v1", "Split", Split)
+
+
+@dataclass(eq=False, repr=False)
+class SpoolState(betterproto2.Message):
+    """
+    What the edge holds that was not acknowledged.
+    """
+
+    batches: "int" = betterproto2.field(1, betterproto2.TYPE_UINT64)
+
+    bytes: "int" = betterproto2.field(2, betterproto2.TYPE_UINT64)
+
+    oldest_us: "int" = betterproto2.field(3, betterproto2.TYPE_INT64)
+    """
+    The oldest source time in it; 0 = it is empty.
+    """
+
+    bytes_max: "int" = betterproto2.field(4, betterproto2.TYPE_UINT64)
+
+    dropped_samples: "int" = betterproto2.field(5, betterproto2.TYPE_UINT64)
+    """
+    Samples dropped and declared since the spool began.
+    """
+
+    trouble: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    Why the spool is in trouble (disk_full, ...); "" = it is well.
+    """
+
+
+default_message_pool.register_message("dercp.v1", "SpoolState", SpoolState)
 
 
 @dataclass(eq=False, repr=False)
@@ -887,6 +1236,10 @@ class Uplink(betterproto2.Message):
 
     heartbeat: "Heartbeat | None" = betterproto2.field(
         6, betterproto2.TYPE_MESSAGE, optional=True, group="kind"
+    )
+
+    earlier_registration: "EarlierRegistration | None" = betterproto2.field(
+        7, betterproto2.TYPE_MESSAGE, optional=True, group="kind"
     )
 
 

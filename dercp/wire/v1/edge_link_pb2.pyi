@@ -8,6 +8,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Fallback(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FALLBACK_UNSPECIFIED: _ClassVar[Fallback]
+    FALLBACK_RELEASE: _ClassVar[Fallback]
+    FALLBACK_HOLD: _ClassVar[Fallback]
+    FALLBACK_ZERO: _ClassVar[Fallback]
+    FALLBACK_VALUE: _ClassVar[Fallback]
+
 class AssetKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ASSET_KIND_UNSPECIFIED: _ClassVar[AssetKind]
@@ -67,6 +75,19 @@ class QualityReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     QUALITY_REASON_CLOCK_SUSPECT: _ClassVar[QualityReason]
     QUALITY_REASON_DEVICE_COMMS_LOST: _ClassVar[QualityReason]
 
+class OnLimit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ON_LIMIT_CLAMP: _ClassVar[OnLimit]
+    ON_LIMIT_REJECT: _ClassVar[OnLimit]
+
+class AllocationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ALLOCATION_STATE_PLANNED: _ClassVar[AllocationState]
+    ALLOCATION_STATE_APPLIED: _ClassVar[AllocationState]
+    ALLOCATION_STATE_FAILED: _ClassVar[AllocationState]
+    ALLOCATION_STATE_EXCLUDED: _ClassVar[AllocationState]
+    ALLOCATION_STATE_ENDED: _ClassVar[AllocationState]
+
 class DispatchState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DISPATCH_STATE_UNSPECIFIED: _ClassVar[DispatchState]
@@ -96,6 +117,11 @@ class RejectCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REJECT_CODE_OVERLOADED: _ClassVar[RejectCode]
     REJECT_CODE_SHUTTING_DOWN: _ClassVar[RejectCode]
     REJECT_CODE_NOT_AUTHORIZED: _ClassVar[RejectCode]
+FALLBACK_UNSPECIFIED: Fallback
+FALLBACK_RELEASE: Fallback
+FALLBACK_HOLD: Fallback
+FALLBACK_ZERO: Fallback
+FALLBACK_VALUE: Fallback
 ASSET_KIND_UNSPECIFIED: AssetKind
 ASSET_KIND_STORAGE: AssetKind
 ASSET_KIND_PV: AssetKind
@@ -140,6 +166,13 @@ QUALITY_REASON_OUT_OF_RANGE: QualityReason
 QUALITY_REASON_SUBSTITUTED: QualityReason
 QUALITY_REASON_CLOCK_SUSPECT: QualityReason
 QUALITY_REASON_DEVICE_COMMS_LOST: QualityReason
+ON_LIMIT_CLAMP: OnLimit
+ON_LIMIT_REJECT: OnLimit
+ALLOCATION_STATE_PLANNED: AllocationState
+ALLOCATION_STATE_APPLIED: AllocationState
+ALLOCATION_STATE_FAILED: AllocationState
+ALLOCATION_STATE_EXCLUDED: AllocationState
+ALLOCATION_STATE_ENDED: AllocationState
 DISPATCH_STATE_UNSPECIFIED: DispatchState
 DISPATCH_STATE_ACKED: DispatchState
 DISPATCH_STATE_APPLIED: DispatchState
@@ -166,20 +199,22 @@ REJECT_CODE_SHUTTING_DOWN: RejectCode
 REJECT_CODE_NOT_AUTHORIZED: RejectCode
 
 class Uplink(_message.Message):
-    __slots__ = ("hello", "telemetry", "dispatch_update", "event", "gap_report", "heartbeat")
+    __slots__ = ("hello", "telemetry", "dispatch_update", "event", "gap_report", "heartbeat", "earlier_registration")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     TELEMETRY_FIELD_NUMBER: _ClassVar[int]
     DISPATCH_UPDATE_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     GAP_REPORT_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    EARLIER_REGISTRATION_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     telemetry: TelemetryBatch
     dispatch_update: DispatchUpdate
     event: Event
     gap_report: GapReport
     heartbeat: Heartbeat
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., telemetry: _Optional[_Union[TelemetryBatch, _Mapping]] = ..., dispatch_update: _Optional[_Union[DispatchUpdate, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., gap_report: _Optional[_Union[GapReport, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ...) -> None: ...
+    earlier_registration: EarlierRegistration
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., telemetry: _Optional[_Union[TelemetryBatch, _Mapping]] = ..., dispatch_update: _Optional[_Union[DispatchUpdate, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., gap_report: _Optional[_Union[GapReport, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., earlier_registration: _Optional[_Union[EarlierRegistration, _Mapping]] = ...) -> None: ...
 
 class Downlink(_message.Message):
     __slots__ = ("welcome", "telemetry_ack", "dispatch", "cancel_dispatch", "heartbeat", "drain", "reject")
@@ -224,7 +259,7 @@ class Registration(_message.Message):
     def __init__(self, site_id: _Optional[str] = ..., site_name: _Optional[str] = ..., assets: _Optional[_Iterable[_Union[AssetRegistration, _Mapping]]] = ...) -> None: ...
 
 class AssetRegistration(_message.Message):
-    __slots__ = ("asset_id", "name", "kind", "p_min_mw", "p_max_mw", "energy_capacity_mwh", "sample_interval_ms", "points")
+    __slots__ = ("asset_id", "name", "kind", "p_min_mw", "p_max_mw", "energy_capacity_mwh", "sample_interval_ms", "points", "limit_min_mw", "limit_max_mw", "fallback", "fallback_mw", "tolerance_mw", "settling_ms", "soc_min_pct", "soc_max_pct", "dead_band_mw")
     ASSET_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -233,6 +268,15 @@ class AssetRegistration(_message.Message):
     ENERGY_CAPACITY_MWH_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
     POINTS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_MIN_MW_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_MAX_MW_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_MW_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_MW_FIELD_NUMBER: _ClassVar[int]
+    SETTLING_MS_FIELD_NUMBER: _ClassVar[int]
+    SOC_MIN_PCT_FIELD_NUMBER: _ClassVar[int]
+    SOC_MAX_PCT_FIELD_NUMBER: _ClassVar[int]
+    DEAD_BAND_MW_FIELD_NUMBER: _ClassVar[int]
     asset_id: str
     name: str
     kind: AssetKind
@@ -241,7 +285,16 @@ class AssetRegistration(_message.Message):
     energy_capacity_mwh: float
     sample_interval_ms: int
     points: _containers.RepeatedCompositeFieldContainer[PointRegistration]
-    def __init__(self, asset_id: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[_Union[AssetKind, str]] = ..., p_min_mw: _Optional[float] = ..., p_max_mw: _Optional[float] = ..., energy_capacity_mwh: _Optional[float] = ..., sample_interval_ms: _Optional[int] = ..., points: _Optional[_Iterable[_Union[PointRegistration, _Mapping]]] = ...) -> None: ...
+    limit_min_mw: float
+    limit_max_mw: float
+    fallback: Fallback
+    fallback_mw: float
+    tolerance_mw: float
+    settling_ms: int
+    soc_min_pct: float
+    soc_max_pct: float
+    dead_band_mw: float
+    def __init__(self, asset_id: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[_Union[AssetKind, str]] = ..., p_min_mw: _Optional[float] = ..., p_max_mw: _Optional[float] = ..., energy_capacity_mwh: _Optional[float] = ..., sample_interval_ms: _Optional[int] = ..., points: _Optional[_Iterable[_Union[PointRegistration, _Mapping]]] = ..., limit_min_mw: _Optional[float] = ..., limit_max_mw: _Optional[float] = ..., fallback: _Optional[_Union[Fallback, str]] = ..., fallback_mw: _Optional[float] = ..., tolerance_mw: _Optional[float] = ..., settling_ms: _Optional[int] = ..., soc_min_pct: _Optional[float] = ..., soc_max_pct: _Optional[float] = ..., dead_band_mw: _Optional[float] = ...) -> None: ...
 
 class PointRegistration(_message.Message):
     __slots__ = ("point", "name", "unit")
@@ -252,6 +305,12 @@ class PointRegistration(_message.Message):
     name: str
     unit: str
     def __init__(self, point: _Optional[_Union[Point, str]] = ..., name: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
+
+class EarlierRegistration(_message.Message):
+    __slots__ = ("registration",)
+    REGISTRATION_FIELD_NUMBER: _ClassVar[int]
+    registration: bytes
+    def __init__(self, registration: _Optional[bytes] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("session_id", "epoch", "heartbeat_interval_ms", "server_time_us", "message_bytes_max")
@@ -354,7 +413,7 @@ class Event(_message.Message):
     def __init__(self, time_us: _Optional[int] = ..., asset_id: _Optional[str] = ..., name: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class Dispatch(_message.Message):
-    __slots__ = ("dispatch_id", "revision", "asset_id", "site_id", "setpoint_mw", "start_us", "until_us", "deliver_by_us", "priority", "reason", "requested_by")
+    __slots__ = ("dispatch_id", "revision", "asset_id", "site_id", "setpoint_mw", "start_us", "until_us", "deliver_by_us", "priority", "reason", "requested_by", "on_limit", "schedule_id")
     DISPATCH_ID_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     ASSET_ID_FIELD_NUMBER: _ClassVar[int]
@@ -366,6 +425,8 @@ class Dispatch(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    ON_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_ID_FIELD_NUMBER: _ClassVar[int]
     dispatch_id: str
     revision: int
     asset_id: str
@@ -377,7 +438,9 @@ class Dispatch(_message.Message):
     priority: int
     reason: str
     requested_by: str
-    def __init__(self, dispatch_id: _Optional[str] = ..., revision: _Optional[int] = ..., asset_id: _Optional[str] = ..., site_id: _Optional[str] = ..., setpoint_mw: _Optional[float] = ..., start_us: _Optional[int] = ..., until_us: _Optional[int] = ..., deliver_by_us: _Optional[int] = ..., priority: _Optional[int] = ..., reason: _Optional[str] = ..., requested_by: _Optional[str] = ...) -> None: ...
+    on_limit: OnLimit
+    schedule_id: str
+    def __init__(self, dispatch_id: _Optional[str] = ..., revision: _Optional[int] = ..., asset_id: _Optional[str] = ..., site_id: _Optional[str] = ..., setpoint_mw: _Optional[float] = ..., start_us: _Optional[int] = ..., until_us: _Optional[int] = ..., deliver_by_us: _Optional[int] = ..., priority: _Optional[int] = ..., reason: _Optional[str] = ..., requested_by: _Optional[str] = ..., on_limit: _Optional[_Union[OnLimit, str]] = ..., schedule_id: _Optional[str] = ...) -> None: ...
 
 class CancelDispatch(_message.Message):
     __slots__ = ("dispatch_id", "revision", "reason")
@@ -390,7 +453,7 @@ class CancelDispatch(_message.Message):
     def __init__(self, dispatch_id: _Optional[str] = ..., revision: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class DispatchUpdate(_message.Message):
-    __slots__ = ("dispatch_id", "revision", "state", "time_us", "reason", "detail", "readback_mw", "superseded_by")
+    __slots__ = ("dispatch_id", "revision", "state", "time_us", "reason", "detail", "readback_mw", "superseded_by", "clamps", "split", "outcome")
     DISPATCH_ID_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -399,6 +462,9 @@ class DispatchUpdate(_message.Message):
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     READBACK_MW_FIELD_NUMBER: _ClassVar[int]
     SUPERSEDED_BY_FIELD_NUMBER: _ClassVar[int]
+    CLAMPS_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
     dispatch_id: str
     revision: int
     state: DispatchState
@@ -407,13 +473,94 @@ class DispatchUpdate(_message.Message):
     detail: str
     readback_mw: float
     superseded_by: str
-    def __init__(self, dispatch_id: _Optional[str] = ..., revision: _Optional[int] = ..., state: _Optional[_Union[DispatchState, str]] = ..., time_us: _Optional[int] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., readback_mw: _Optional[float] = ..., superseded_by: _Optional[str] = ...) -> None: ...
+    clamps: _containers.RepeatedCompositeFieldContainer[Clamp]
+    split: Split
+    outcome: Outcome
+    def __init__(self, dispatch_id: _Optional[str] = ..., revision: _Optional[int] = ..., state: _Optional[_Union[DispatchState, str]] = ..., time_us: _Optional[int] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., readback_mw: _Optional[float] = ..., superseded_by: _Optional[str] = ..., clamps: _Optional[_Iterable[_Union[Clamp, _Mapping]]] = ..., split: _Optional[_Union[Split, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ...) -> None: ...
+
+class Clamp(_message.Message):
+    __slots__ = ("reason", "from_mw", "to_mw", "detail")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    FROM_MW_FIELD_NUMBER: _ClassVar[int]
+    TO_MW_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    from_mw: float
+    to_mw: float
+    detail: str
+    def __init__(self, reason: _Optional[str] = ..., from_mw: _Optional[float] = ..., to_mw: _Optional[float] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class Split(_message.Message):
+    __slots__ = ("allocations", "placed_mw", "failed_mw", "unplaced_mw", "round")
+    ALLOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    PLACED_MW_FIELD_NUMBER: _ClassVar[int]
+    FAILED_MW_FIELD_NUMBER: _ClassVar[int]
+    UNPLACED_MW_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    allocations: _containers.RepeatedCompositeFieldContainer[Allocation]
+    placed_mw: float
+    failed_mw: float
+    unplaced_mw: float
+    round: int
+    def __init__(self, allocations: _Optional[_Iterable[_Union[Allocation, _Mapping]]] = ..., placed_mw: _Optional[float] = ..., failed_mw: _Optional[float] = ..., unplaced_mw: _Optional[float] = ..., round: _Optional[int] = ...) -> None: ...
+
+class Allocation(_message.Message):
+    __slots__ = ("asset_id", "setpoint_mw", "state", "limit", "reason", "detail", "readback_mw")
+    ASSET_ID_FIELD_NUMBER: _ClassVar[int]
+    SETPOINT_MW_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    READBACK_MW_FIELD_NUMBER: _ClassVar[int]
+    asset_id: str
+    setpoint_mw: float
+    state: AllocationState
+    limit: str
+    reason: str
+    detail: str
+    readback_mw: float
+    def __init__(self, asset_id: _Optional[str] = ..., setpoint_mw: _Optional[float] = ..., state: _Optional[_Union[AllocationState, str]] = ..., limit: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., readback_mw: _Optional[float] = ...) -> None: ...
+
+class Outcome(_message.Message):
+    __slots__ = ("followed_share", "delivered_mwh", "asked_mwh", "completeness", "from_us", "to_us")
+    FOLLOWED_SHARE_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_MWH_FIELD_NUMBER: _ClassVar[int]
+    ASKED_MWH_FIELD_NUMBER: _ClassVar[int]
+    COMPLETENESS_FIELD_NUMBER: _ClassVar[int]
+    FROM_US_FIELD_NUMBER: _ClassVar[int]
+    TO_US_FIELD_NUMBER: _ClassVar[int]
+    followed_share: float
+    delivered_mwh: float
+    asked_mwh: float
+    completeness: float
+    from_us: int
+    to_us: int
+    def __init__(self, followed_share: _Optional[float] = ..., delivered_mwh: _Optional[float] = ..., asked_mwh: _Optional[float] = ..., completeness: _Optional[float] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("time_us",)
+    __slots__ = ("time_us", "spool")
     TIME_US_FIELD_NUMBER: _ClassVar[int]
+    SPOOL_FIELD_NUMBER: _ClassVar[int]
     time_us: int
-    def __init__(self, time_us: _Optional[int] = ...) -> None: ...
+    spool: SpoolState
+    def __init__(self, time_us: _Optional[int] = ..., spool: _Optional[_Union[SpoolState, _Mapping]] = ...) -> None: ...
+
+class SpoolState(_message.Message):
+    __slots__ = ("batches", "bytes", "oldest_us", "bytes_max", "dropped_samples", "trouble")
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_US_FIELD_NUMBER: _ClassVar[int]
+    BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    batches: int
+    bytes: int
+    oldest_us: int
+    bytes_max: int
+    dropped_samples: int
+    trouble: str
+    def __init__(self, batches: _Optional[int] = ..., bytes: _Optional[int] = ..., oldest_us: _Optional[int] = ..., bytes_max: _Optional[int] = ..., dropped_samples: _Optional[int] = ..., trouble: _Optional[str] = ...) -> None: ...
 
 class Drain(_message.Message):
     __slots__ = ("reconnect_within_ms", "reason")
