@@ -6,9 +6,8 @@ from typing import Any
 import msgspec
 
 from adapters import Adapter
-from dercp.edge.site_file import Fallback
 from dercp.edge.spool_settings import SpoolSettings
-from dercp.model.asset import AssetSpec, Registration
+from dercp.model.asset import AssetSpec, Fallback, Registration
 from dercp.model.guardrail import Guardrails
 
 __all__ = ["AssetConfig", "Config", "Headend", "TlsFiles"]

@@ -18,7 +18,6 @@ from dercp.edge.config import AssetConfig, Config, Headend, TlsFiles
 from dercp.edge.site_file import (
     AgentTable,
     AssetTable,
-    FallbackValue,
     HeadendTable,
     SiteTable,
     SpoolTable,
@@ -38,6 +37,7 @@ from dercp.edge.toml_reader import (
 from dercp.link.tls import TlsFileError, client_tls
 from dercp.model.asset import (
     AssetSpec,
+    FallbackValue,
     PointSpec,
     Registration,
     RegistrationError,

@@ -12,7 +12,7 @@ import trio
 
 from adapters import Device, DeviceError, Readings, SupportsRelease
 from dercp.edge.config import AssetConfig
-from dercp.edge.site_file import FallbackValue
+from dercp.model.asset import FallbackValue
 from dercp.model.guardrail import readback_agrees
 
 __all__ = ["DevicePort", "NotConfirmed"]

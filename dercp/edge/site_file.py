@@ -3,35 +3,25 @@
 docs/edge.md explains every key; a test holds both together.
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 
 from dercp.edge.spool_policy import Policy
 from dercp.edge.spool_settings import Sync
+from dercp.model.asset import Fallback
 from dercp.model.points import Kind
 
 __all__ = [
     "AgentTable",
     "AssetTable",
     "CustomPointTable",
-    "Fallback",
-    "FallbackValue",
     "HeadendTable",
     "LimitsTable",
     "SiteTable",
     "SpoolTable",
     "TlsTable",
 ]
-
-
-class FallbackValue(msgspec.Struct, frozen=True):
-    """A power in MW that the asset goes to when a lease ends."""
-
-    value_mw: float
-
-
-Fallback: TypeAlias = Literal["release", "hold", "zero"] | FallbackValue
 
 
 class AgentTable(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -26,8 +27,30 @@ class PointSpec(msgspec.Struct, frozen=True, gc=False):
     high: float = math.inf
 
 
+class FallbackValue(msgspec.Struct, frozen=True):
+    """A power in MW that the asset goes to when a lease ends."""
+
+    value_mw: float
+
+
+Fallback: TypeAlias = Literal["release", "hold", "zero"] | FallbackValue
+"""Where an asset goes when a lease ends: its own control, the last setpoint, 0 MW, a power."""
+
+
 class AssetSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One asset. The nameplate is in MW with `p_min_mw` <= 0 <= `p_max_mw`."""
+    """One asset. The nameplate is in MW with `p_min_mw` <= 0 <= `p_max_mw`.
+
+    Attributes:
+        limit_min_mw: The least that the site allows inside the nameplate; None = all of it.
+        limit_max_mw: The most.
+        fallback: None = not stated.
+        tolerance_mw: How far the measured power may be off to count as following; None = the
+            usual.
+        settling_s: How long after a write it may take to get there; None = the usual.
+        soc_min_pct: Storage: not discharged below; None = no such limit.
+        soc_max_pct: Storage: not charged above.
+        dead_band_mw: The smallest power other than 0 that the device can do, either way.
+    """
 
     asset_id: str
     name: str
@@ -36,6 +59,14 @@ class AssetSpec(msgspec.Struct, frozen=True, kw_only=True):
     p_max_mw: float
     energy_capacity_mwh: float | None = None
     sample_interval_s: float = 1.0
+    limit_min_mw: float | None = None
+    limit_max_mw: float | None = None
+    fallback: Fallback | None = None
+    tolerance_mw: float | None = None
+    settling_s: float | None = None
+    soc_min_pct: float | None = None
+    soc_max_pct: float | None = None
+    dead_band_mw: float = 0.0
     points: tuple[PointSpec, ...]
 
     @property
@@ -63,6 +94,7 @@ class RegistrationLimits(msgspec.Struct, frozen=True, kw_only=True):
     energy_mwh_max: float = 1_000_000.0
     sample_interval_s_min: float = 0.01
     sample_interval_s_max: float = 3600.0
+    settling_s_max: float = 86_400.0
 
 
 class RegistrationError(ModelError):
@@ -92,7 +124,9 @@ def check_registration(registration: Registration, limits: RegistrationLimits) -
     Raises:
         RegistrationError: `bad_id`, `duplicate_asset`, `duplicate_point`, `too_many_assets`,
             `too_many_points`, `bad_name`, `bad_unit`, `bad_nameplate`, `bad_energy_capacity`,
-            `bad_sample_interval`, `bad_range`, `unknown_point`, `wrong_point`, `reserved_name`.
+            `bad_sample_interval`, `bad_limits`, `bad_fallback`, `bad_tolerance`,
+            `bad_settling`, `bad_soc_window`, `bad_dead_band`, `bad_range`, `unknown_point`,
+            `wrong_point`, `reserved_name`.
     """
     _check_id(registration.site_id, "site_id")
     _check_text(registration.site_name, "site_name", "bad_name", limits.name_chars_max)
@@ -120,6 +154,7 @@ def _check_asset(asset: AssetSpec, path: str, limits: RegistrationLimits) -> Non
             f"{path}.sample_interval_s",
             f"expected {shortest_s:g} to {longest_s:g} s, got {asset.sample_interval_s:g}",
         )
+    _check_obedience(asset, path, limits)
     _check_count(asset.points, f"{path}.points", "too_many_points", limits.points_per_asset_max)
     _check_distinct((p.name for p in asset.points), f"{path}.points", "duplicate_point")
     for index, point in enumerate(asset.points):
@@ -140,6 +175,51 @@ def _check_nameplate(asset: AssetSpec, path: str, most_mw: float) -> None:
             f"{path}.p_max_mw",
             f"expected 0 to {most_mw:g} MW (positive flows into the grid), got {asset.p_max_mw:g}",
         )
+
+
+def _check_obedience(asset: AssetSpec, path: str, limits: RegistrationLimits) -> None:
+    """What is said of how the asset takes a setpoint."""
+    size_mw = asset.nameplate_mw
+    low_mw = asset.p_min_mw if asset.limit_min_mw is None else asset.limit_min_mw
+    high_mw = asset.p_max_mw if asset.limit_max_mw is None else asset.limit_max_mw
+    if not asset.p_min_mw <= low_mw <= high_mw <= asset.p_max_mw:
+        raise RegistrationError(
+            "bad_limits",
+            f"{path}.limits",
+            f"expected p_min_mw <= p_max_mw within the nameplate ({asset.p_min_mw:g} to "
+            f"{asset.p_max_mw:g} MW), got {low_mw:g} and {high_mw:g}",
+        )
+    match asset.fallback:
+        case FallbackValue(value_mw):
+            fallback_mw = value_mw
+        case "zero":
+            fallback_mw = 0.0
+        case "release" | "hold" | None:
+            fallback_mw = low_mw
+    if not low_mw <= fallback_mw <= high_mw:
+        raise RegistrationError(
+            "bad_fallback",
+            f"{path}.fallback",
+            f"{fallback_mw:g} MW is outside what the asset may do ({low_mw:g} to {high_mw:g} MW)",
+        )
+    soc_min_pct = 0.0 if asset.soc_min_pct is None else asset.soc_min_pct
+    soc_max_pct = 100.0 if asset.soc_max_pct is None else asset.soc_max_pct
+    if not 0 <= soc_min_pct < soc_max_pct <= 100:
+        raise RegistrationError(
+            "bad_soc_window",
+            f"{path}.limits",
+            f"expected 0 <= soc_min_pct < soc_max_pct <= 100, got {soc_min_pct:g} and "
+            f"{soc_max_pct:g}",
+        )
+    for name, value, most, unit, reason in (
+        ("tolerance_mw", asset.tolerance_mw, size_mw, "MW", "bad_tolerance"),
+        ("settling_s", asset.settling_s, limits.settling_s_max, "s", "bad_settling"),
+        ("dead_band_mw", asset.dead_band_mw, size_mw, "MW", "bad_dead_band"),
+    ):
+        if value is not None and not 0 <= value <= most:
+            raise RegistrationError(
+                reason, f"{path}.{name}", f"expected 0 to {most:g} {unit}, got {value:g}"
+            )
 
 
 def _check_point(point: PointSpec, path: str, limits: RegistrationLimits) -> None:

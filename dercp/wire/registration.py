@@ -9,6 +9,8 @@ import msgspec
 from dercp.model.asset import (
     CUSTOM,
     AssetSpec,
+    Fallback,
+    FallbackValue,
     PointSpec,
     Registration,
     RegistrationError,
@@ -21,6 +23,7 @@ from dercp.wire._codec import parse
 from dercp.wire._scan import spans
 from dercp.wire.errors import WireError
 from dercp.wire.v1 import AssetKind, RejectCode
+from dercp.wire.v1 import Fallback as FallbackNumber
 from dercp.wire.v1 import edge_link_pb2 as upb
 
 __all__ = [
@@ -43,6 +46,12 @@ _NUMBERS = {
     Kind.EV: AssetKind.EV,
 }
 _KINDS: dict[int, Kind] = {number: kind for kind, number in _NUMBERS.items()}
+_FALLBACKS: dict[int, Fallback] = {
+    FallbackNumber.RELEASE: "release",
+    FallbackNumber.HOLD: "hold",
+    FallbackNumber.ZERO: "zero",
+}
+_FALLBACK_NUMBERS = {word: number for number, word in _FALLBACKS.items()}
 
 
 def registration_id(content: bytes) -> bytes:
@@ -69,11 +78,35 @@ def _write_asset(message: upb.AssetRegistration, asset: AssetSpec) -> None:
     message.p_max_mw = asset.p_max_mw
     message.energy_capacity_mwh = asset.energy_capacity_mwh or 0
     message.sample_interval_ms = round(asset.sample_interval_s * 1000)
+    _write_obedience(message, asset)
     for point in asset.points:
         if point.number == CUSTOM:
             message.points.add(name=point.name, unit=point.unit)
         else:
             message.points.add(point=point.number)
+
+
+def _write_obedience(message: upb.AssetRegistration, asset: AssetSpec) -> None:
+    """What the site says of how the asset takes a setpoint; what it does not say costs nothing."""
+    if asset.limit_min_mw is not None:
+        message.limit_min_mw = asset.limit_min_mw
+    if asset.limit_max_mw is not None:
+        message.limit_max_mw = asset.limit_max_mw
+    if asset.soc_min_pct is not None:
+        message.soc_min_pct = asset.soc_min_pct
+    if asset.soc_max_pct is not None:
+        message.soc_max_pct = asset.soc_max_pct
+    message.tolerance_mw = asset.tolerance_mw or 0
+    message.settling_ms = round((asset.settling_s or 0) * 1000)
+    message.dead_band_mw = asset.dead_band_mw
+    match asset.fallback:
+        case None:
+            pass
+        case FallbackValue(value_mw):
+            message.fallback = FallbackNumber.VALUE  # type: ignore[assignment]  # the same enum twice
+            message.fallback_mw = value_mw
+        case word:
+            message.fallback = _FALLBACK_NUMBERS[word]  # type: ignore[assignment]  # the same enum twice
 
 
 def decode_registration(content: bytes, limits: RegistrationLimits) -> Registration:
@@ -145,8 +178,24 @@ def _read_asset(message: upb.AssetRegistration, points: tuple[PointSpec, ...]) -
         p_max_mw=message.p_max_mw,
         energy_capacity_mwh=message.energy_capacity_mwh or None,
         sample_interval_s=message.sample_interval_ms / 1000,
+        limit_min_mw=message.limit_min_mw if message.HasField("limit_min_mw") else None,
+        limit_max_mw=message.limit_max_mw if message.HasField("limit_max_mw") else None,
+        fallback=_read_fallback(message),
+        tolerance_mw=message.tolerance_mw or None,
+        settling_s=message.settling_ms / 1000 or None,
+        soc_min_pct=message.soc_min_pct if message.HasField("soc_min_pct") else None,
+        soc_max_pct=message.soc_max_pct if message.HasField("soc_max_pct") else None,
+        dead_band_mw=message.dead_band_mw,
         points=points,
     )
+
+
+def _read_fallback(message: upb.AssetRegistration) -> Fallback | None:
+    """A fallback that a newer edge knows counts as not stated."""
+    number: int = message.fallback
+    if number == FallbackNumber.VALUE:
+        return FallbackValue(message.fallback_mw)
+    return _FALLBACKS.get(number)
 
 
 def _read_point(message: upb.PointRegistration) -> PointSpec:

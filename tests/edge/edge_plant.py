@@ -10,9 +10,8 @@ import trio
 
 from adapters import Readings
 from dercp.edge.config import AssetConfig, Config, Headend
-from dercp.edge.site_file import Fallback
 from dercp.link import LinkBroken, LinkError, LinkUnreachable, Status
-from dercp.model.asset import AssetSpec, standard_point
+from dercp.model.asset import AssetSpec, Fallback, standard_point
 from dercp.model.guardrail import Bounds, Guardrails
 from dercp.model.points import Kind
 from dercp.model.reading import Reading

@@ -29,9 +29,8 @@ from dercp.edge.config import AssetConfig
 from dercp.edge.desk import Desk
 from dercp.edge.device import DeviceActor
 from dercp.edge.device_connection import ConnectionState
-from dercp.edge.site_file import Fallback, FallbackValue
 from dercp.edge.spool import open_memory_outbox
-from dercp.model.asset import RegistrationLimits
+from dercp.model.asset import Fallback, FallbackValue, RegistrationLimits
 from dercp.model.guardrail import Bounds
 from dercp.model.quality import Quality, Reason
 from dercp.model.reading import Reading

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dercp.edge.config_loader import check, installed_adapters, load
-from dercp.edge.site_file import FallbackValue
 from dercp.edge.spool_policy import Policy
 from dercp.edge.spool_settings import SpoolSettings, Sync
+from dercp.model.asset import FallbackValue
 from dercp.model.guardrail import Bounds
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dercp.model.asset import (
     AssetSpec,
+    FallbackValue,
     PointSpec,
     Registration,
     RegistrationLimits,
@@ -44,6 +45,13 @@ assets = st.builds(
     p_max_mw=st.floats(0, 10_000),
     energy_capacity_mwh=st.none() | st.floats(1e-6, 1_000_000),
     sample_interval_s=st.integers(10, 3_600_000).map(lambda interval_ms: interval_ms / 1000),
+    limit_min_mw=st.none() | st.just(-0.0),
+    limit_max_mw=st.none() | st.just(0.0),
+    fallback=st.sampled_from([None, "release", "hold", "zero", FallbackValue(0.0)]),
+    tolerance_mw=st.none() | st.just(5e-324),
+    settling_s=st.none() | st.integers(1, 86_400_000).map(lambda settling_ms: settling_ms / 1000),
+    soc_min_pct=st.none() | st.floats(0, 49),
+    soc_max_pct=st.none() | st.floats(50, 100),
     points=st.lists(points, max_size=8, unique_by=lambda point: point.name).map(tuple),
 )
 registrations = st.builds(
