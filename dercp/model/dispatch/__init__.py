@@ -47,7 +47,6 @@ from dercp.model.dispatch._events import (
     Tick,
     Undelivered,
 )
-from dercp.model.dispatch._reasons import DispatchReason
 from dercp.model.dispatch._record import (
     FINAL,
     GRACE_S,
@@ -74,6 +73,7 @@ from dercp.model.dispatch._request import (
     default_deliver_by_us,
     default_until_us,
 )
+from dercp.model.reasons import DispatchReason
 
 __all__ = [
     "DEFAULT_DELIVER_WITHIN_S",

@@ -25,7 +25,6 @@ from dercp.model.dispatch._events import (
     Withdrawing,
     Word,
 )
-from dercp.model.dispatch._reasons import DispatchReason
 from dercp.model.dispatch._record import (
     FINAL,
     TIMELINE_ENTRIES_MAX,
@@ -36,6 +35,7 @@ from dercp.model.dispatch._record import (
     deliverable,
     next_deadline_us,
 )
+from dercp.model.reasons import DispatchReason
 
 _UNANSWERED = frozenset({DispatchState.SUBMITTED, DispatchState.SENT})
 _MEASURED = frozenset({DispatchState.FOLLOWING, DispatchState.DEVIATING})

@@ -4,8 +4,8 @@ from typing import ClassVar, TypeAlias
 
 import msgspec
 
-from dercp.model.dispatch._reasons import DispatchReason
 from dercp.model.dispatch._record import GRACE_S, DispatchState, Source
+from dercp.model.reasons import DispatchReason
 
 # ------------------------------------------------------------ of the headend itself
 

@@ -1,4 +1,4 @@
-"""The words a dispatch's timeline gives as reasons: stable, snake_case, made for programs."""
+"""The words that say why: of dispatches, shares and clamps. Stable, snake_case, for programs."""
 
 from enum import StrEnum
 from typing import Self
@@ -7,8 +7,9 @@ from typing import Self
 class DispatchReason(StrEnum):
     """A word and its meaning.
 
-    Two kinds of words stand in a timeline without being here: those of a newer edge, and
-    the word of how a session ended, where that gave a dispatch back (`heartbeat_missed`).
+    Records keep them as `str`, because two kinds of words are not here: those of a newer
+    edge, and the word of how a session ended, where that gave a dispatch back
+    (`heartbeat_missed`).
     """
 
     meaning: str
@@ -32,6 +33,7 @@ class DispatchReason(StrEnum):
     UNKNOWN_ASSET = "unknown_asset", "No asset or site by this id is registered."
     NEWER_DISPATCH = "newer_dispatch", "A newer dispatch for the same asset took its place."
     WITHDRAWN = "withdrawn", "It shall end, as the detail says; the edge has the last word."
+    PARTIAL = "partial", "Not all of its shares ran to their end; the placement says which."
     # by an operator
     OPERATOR = "operator", "Somebody asked for it through the API or the console."
     # by the edge
@@ -48,3 +50,13 @@ class DispatchReason(StrEnum):
     READBACK_DIFFERS = "readback_differs", "The device confirms another setpoint than was written."
     NARROWED = "narrowed", "The edge applied less than asked, to stay within the site's limits."
     EDGE_STOPPED = "edge_stopped", "The edge agent stopped or restarted during the lease."
+    # what binds or clamps a setpoint, or keeps an asset from taking a share
+    NAMEPLATE = "nameplate", "It is all the asset is built for."
+    CONFIGURED_LIMIT = "configured_limit", "The limits that the site has configured."
+    AVAILABLE = "available", "It is all the device says is available now."
+    NOT_KNOWN = "not_known", "What is available is not known, so only what runs now is counted on."
+    DEAD_BAND = "dead_band", "The device runs at 0 or from a least power on, not in between."
+    RAMP = "ramp", "The setpoint moves no faster than the site allows."
+    STALE = "stale", "Nothing fresh is known of the asset."
+    OUT_OF_SERVICE = "out_of_service", "The asset does not take part."
+    SEVERAL = "several", "Several limits, one for each of the members."
