@@ -185,6 +185,10 @@ class MemoryStore:
         disk.owners |= {(tenant, asset_id): name for asset_id in asset_ids}
         return epoch
 
+    async def remember(self, registration: RegistrationRecord) -> None:
+        await self._writing()
+        self._disk.registrations.setdefault(registration.registration_id, registration)
+
     async def find_registration(self, registration_id: bytes) -> RegistrationRecord | None:
         await self._reading()
         return self._disk.registrations.get(registration_id)

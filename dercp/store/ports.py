@@ -79,6 +79,13 @@ class Registry(Protocol):
         """
         ...
 
+    async def remember(self, registration: RegistrationRecord) -> None:
+        """Keep a registration that is not in force, durably: a backlog was written under it.
+
+        One that is known stands as it is.
+        """
+        ...
+
     async def find_registration(self, registration_id: bytes) -> RegistrationRecord | None:
         """A registration, even one no longer in force: a backlog may be written under it."""
         ...

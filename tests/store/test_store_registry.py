@@ -112,6 +112,19 @@ async def test_an_old_schema_is_found_but_not_loaded(open_store: OpenStore) -> N
         assert await store.registry.find_registration(b"\x03" * 16) is None
 
 
+async def test_a_schema_that_was_never_in_force_is_remembered(open_store: OpenStore) -> None:
+    """It is found and not loaded; one that is known stands as it was."""
+    earlier = RegistrationRecord(registration_id=b"\x02" * 16, content=b"other", first_seen_us=20)
+    async with open_store() as store:
+        await store.registry.register(AGENT, SITE, SCHEMA, asset_ids=[])
+        await store.registry.remember(earlier)
+        for known in (earlier, SCHEMA):
+            later = msgspec.structs.replace(known, first_seen_us=99)
+            await store.registry.remember(later)
+            assert await store.registry.find_registration(known.registration_id) == known
+        assert (await store.registry.load()).registrations == (SCHEMA,)
+
+
 @pytest.mark.parametrize(
     "agent",
     [

@@ -88,6 +88,14 @@ class SqliteRegistry:
 
         return await self._writer.write(put)
 
+    async def remember(self, registration: RegistrationRecord) -> None:
+        """Keep a registration that is not in force."""
+
+        def put(db: apsw.Connection) -> None:
+            db.execute(_PUT_REGISTRATION, row_of(registration))
+
+        await self._writer.write(put)
+
     async def find_registration(self, registration_id: bytes) -> RegistrationRecord | None:
         """A registration by its id."""
         rows = await self._reader.fetch(_REGISTRATION, (registration_id,))
