@@ -3,7 +3,7 @@
 SQLite works in a thread of its own, and threads know nothing of a virtual clock.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import trio
@@ -62,16 +62,22 @@ class MemoryDisk:
 
     Attributes:
         full: Every write fails as on a full disk.
+        log_full: The log takes no telemetry; all else is written.
         broken: Everything fails as on a disk that is no more.
         write_takes_s: How long a write takes, on Trio's clock.
+        on_write: Called before a write takes effect. If it cuts the power, this one still
+            does; if it raises, it does not.
         commits: Writes so far.
         ids: Names given out by tests that want them predictable.
     """
 
     def __init__(self) -> None:
         self.full = False
+        self.log_full = False
         self.broken = False
         self.write_takes_s = 0.0
+        self.on_write: Callable[[], None] = lambda: None
+        self.power_cuts = 0
         self.ids = 0
         self.commits = 0
         self.sites: dict[tuple[str, str], SiteRecord] = {}
@@ -85,8 +91,13 @@ class MemoryDisk:
         self.positions = 0
         self.gaps: dict[int, GapRecord] = {}
         self.spools: dict[tuple[str, str, str], MemorySpool] = {}
+        self.frame_bytes = 0
         self.retained_from_us: int | None = None
         self.newest_us: int | None = None
+
+    def cut_power(self) -> None:
+        """Whoever has it open can do no more; what was written is there for the next one."""
+        self.power_cuts += 1
 
 
 class MemoryStore:
@@ -94,6 +105,7 @@ class MemoryStore:
 
     def __init__(self, disk: MemoryDisk) -> None:
         self._disk = disk
+        self._opened_at = disk.power_cuts
         self._closed = False
 
     @property
@@ -124,7 +136,7 @@ class MemoryStore:
 
     async def _reading(self) -> None:
         await trio.lowlevel.checkpoint()
-        if self._closed:
+        if self._closed or self._opened_at != self._disk.power_cuts:
             raise StoreClosed("the store is closed")
         if self._disk.broken:
             raise StoreFailed("input/output error in memory")
@@ -135,6 +147,7 @@ class MemoryStore:
             await trio.sleep(self._disk.write_takes_s)
         if self._disk.full:
             raise StoreFull("no space left in memory")
+        self._disk.on_write()
         self._disk.commits += 1
 
     # --- Registry
@@ -319,6 +332,7 @@ class MemoryHistory:
     def __init__(self, disk: MemoryDisk, limits: HistoryLimits) -> None:
         self._disk = disk
         self._limits = limits
+        self._opened_at = disk.power_cuts
         self._closed = False
         self._writes = 0
         self._stored = 0
@@ -330,7 +344,7 @@ class MemoryHistory:
 
     async def _reading(self) -> None:
         await trio.lowlevel.checkpoint()
-        if self._closed:
+        if self._closed or self._opened_at != self._disk.power_cuts:
             raise StoreClosed("the history is closed")
         if self._disk.broken:
             raise StoreFailed("input/output error in memory")
@@ -342,15 +356,15 @@ class MemoryHistory:
         if self._disk.full:
             self._refused += 1
             raise StoreFull("no space left in memory")
-        if self._bytes() + count > self._limits.bytes_max:
+        if count and (self._disk.log_full or self._bytes() + count > self._limits.bytes_max):
             self._refused += 1
             raise LogFull("the log in memory is full")
+        self._disk.on_write()
         self._disk.commits += 1
         self._writes += 1
 
     def _bytes(self) -> int:
-        frames = sum(len(each.payload) + self.ROW_BYTES for each in self._disk.frames.values())
-        return frames + len(self._disk.gaps) * self.ROW_BYTES
+        return self._disk.frame_bytes + len(self._disk.gaps) * self.ROW_BYTES
 
     async def append(self, frames: Sequence[FrameRecord]) -> Appended:
         check_frames(frames)
@@ -365,6 +379,7 @@ class MemoryHistory:
             spool.stored.add(Stretch(frame.sequence, frame.sequence, *times))
             disk.positions += 1
             disk.frames[disk.positions] = frame
+            disk.frame_bytes += len(frame.payload) + self.ROW_BYTES
             time_us = min(frame.last_time_us, frame.ingest_time_us)
             disk.newest_us = max(time_us, disk.newest_us or time_us)
             stored += 1
@@ -493,6 +508,7 @@ class MemoryHistory:
             if frame.ingest_time_us >= oldest_us and self._bytes() <= limits.retained_bytes:
                 break
             del disk.frames[position]
+            disk.frame_bytes -= len(frame.payload) + self.ROW_BYTES
             time_us = min(frame.last_time_us, frame.ingest_time_us)
             disk.retained_from_us = max(time_us, disk.retained_from_us or time_us)
             frames += 1
