@@ -32,6 +32,8 @@ from dercp.store.records import (
     AgentRecord,
     Appended,
     DispatchPage,
+    DrainMark,
+    DrainStatistics,
     FramePage,
     FrameRecord,
     GapPage,
@@ -40,12 +42,14 @@ from dercp.store.records import (
     HistoryStatistics,
     IdempotencyRecord,
     Pruned,
+    Quarantined,
     RegistrationRecord,
     RegistryContents,
     SessionRecord,
     SiteRecord,
     SpoolSequences,
     StoreStatistics,
+    Undrained,
 )
 
 
@@ -94,6 +98,10 @@ class MemoryDisk:
         self.frame_bytes = 0
         self.retained_from_us: int | None = None
         self.newest_us: int | None = None
+        self.gap_changes: dict[int, int] = {}
+        self.drained = DrainMark(position=0, gap_change=0)
+        self.destination: str | None = None
+        self.quarantine: dict[int, Quarantined] = {}
 
     def cut_power(self) -> None:
         """Whoever has it open can do no more; what was written is there for the next one."""
@@ -328,10 +336,17 @@ class MemoryHistory:
     """The ingest log and historian on a disk. A frame takes its payload and ROW_BYTES."""
 
     ROW_BYTES = 128
+    QUARANTINED_MAX = 1_000
 
-    def __init__(self, disk: MemoryDisk, limits: HistoryLimits) -> None:
+    def __init__(
+        self, disk: MemoryDisk, limits: HistoryLimits, destination: str | None = None
+    ) -> None:
         self._disk = disk
         self._limits = limits
+        self._buffers = destination is not None
+        if destination is not None and destination != disk.destination:
+            disk.destination = destination
+            disk.drained = DrainMark(position=min(disk.frames, default=1) - 1, gap_change=0)
         self._opened_at = disk.power_cuts
         self._closed = False
         self._writes = 0
@@ -415,6 +430,7 @@ class MemoryHistory:
         position = min([*(position for position, _ in touching), max(gaps, default=0) + 1])
         for known, _ in touching:
             del gaps[known]
+        self._disk.gap_changes[position] = self._last_gap_change() + 1
         merged = [gap, *added]
         gaps[position] = replace(
             gap,
@@ -502,10 +518,17 @@ class MemoryHistory:
     async def prune(self, now_us: int) -> Pruned:
         await self._writing(0)
         disk, limits = self._disk, self._limits
-        oldest_us = now_us - round(limits.retained_s * 1_000_000)
+        seconds, size = limits.retained_s, limits.retained_bytes
+        position_max, change_max = disk.positions, self._last_gap_change()
+        if self._buffers:
+            seconds, size = limits.tail_s, limits.tail_bytes
+            position_max, change_max = disk.drained.position, disk.drained.gap_change
+        oldest_us = now_us - round(seconds * 1_000_000)
         frames = 0
         for position, frame in list(disk.frames.items()):
-            if frame.ingest_time_us >= oldest_us and self._bytes() <= limits.retained_bytes:
+            if position > position_max:
+                break
+            if frame.ingest_time_us >= oldest_us and self._bytes() <= size:
                 break
             del disk.frames[position]
             disk.frame_bytes -= len(frame.payload) + self.ROW_BYTES
@@ -513,10 +536,59 @@ class MemoryHistory:
             disk.retained_from_us = max(time_us, disk.retained_from_us or time_us)
             frames += 1
         ended_us = max(oldest_us, disk.retained_from_us or oldest_us)
-        aged = [position for position, gap in disk.gaps.items() if gap.to_us < ended_us]
+        aged = [
+            position
+            for position, gap in disk.gaps.items()
+            if gap.to_us < ended_us and disk.gap_changes[position] <= change_max
+        ]
         for position in aged:
             del disk.gaps[position]
         return Pruned(frames=frames, gaps=len(aged), more=False)
+
+    # --- DrainableLog
+
+    async def undrained(self, after: DrainMark, limit: int) -> Undrained:
+        check_limit(limit)
+        await self._reading()
+        disk = self._disk
+        frames = [each for each in disk.frames.items() if each[0] > after.position][:limit]
+        changed = sorted(
+            (disk.gap_changes[position], gap)
+            for position, gap in disk.gaps.items()
+            if disk.gap_changes[position] > after.gap_change
+        )[:limit]
+        return Undrained(
+            frames=tuple(frame for _, frame in frames),
+            positions=tuple(position for position, _ in frames),
+            gaps=tuple(gap for _, gap in changed),
+            corrupt=0,
+            mark=DrainMark(
+                position=frames[-1][0] if frames else after.position,
+                gap_change=changed[-1][0] if changed else after.gap_change,
+            ),
+        )
+
+    async def note_drained(self, mark: DrainMark, quarantined: Sequence[Quarantined] = ()) -> None:
+        disk = self._disk
+        if len(disk.quarantine) + len(quarantined) > self.QUARANTINED_MAX:
+            raise LogFull("the quarantine in memory is full")
+        await self._writing(0)
+        disk.quarantine |= {each.position: each for each in quarantined}
+        disk.drained = DrainMark(
+            position=max(mark.position, disk.drained.position),
+            gap_change=max(mark.gap_change, disk.drained.gap_change),
+        )
+
+    def drain_statistics(self) -> DrainStatistics:
+        return DrainStatistics(
+            drained=self._disk.drained,
+            end=DrainMark(position=self._disk.positions, gap_change=self._last_gap_change()),
+            quarantined=len(self._disk.quarantine),
+            quarantined_max=self.QUARANTINED_MAX,
+        )
+
+    def _last_gap_change(self) -> int:
+        return max(self._disk.gap_changes.values(), default=0)
 
     def statistics(self) -> HistoryStatistics:
         return HistoryStatistics(
@@ -547,10 +619,10 @@ def _within(inner: GapRecord, outer: GapRecord) -> bool:
 
 @asynccontextmanager
 async def open_memory_history(
-    disk: MemoryDisk, limits: HistoryLimits | None = None
+    disk: MemoryDisk, limits: HistoryLimits | None = None, *, destination: str | None = None
 ) -> AsyncIterator[MemoryHistory]:
     """Open the history on the disk; the same disk gives the same contents."""
-    history = MemoryHistory(disk, limits or HistoryLimits())
+    history = MemoryHistory(disk, limits or HistoryLimits(), destination)
     try:
         yield history
     finally:

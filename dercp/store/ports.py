@@ -22,6 +22,8 @@ from dercp.store.records import (
     AgentRecord,
     Appended,
     DispatchPage,
+    DrainMark,
+    DrainStatistics,
     FramePage,
     FrameRecord,
     GapPage,
@@ -29,12 +31,14 @@ from dercp.store.records import (
     HistoryStatistics,
     IdempotencyRecord,
     Pruned,
+    Quarantined,
     RegistrationRecord,
     RegistryContents,
     SessionRecord,
     SiteRecord,
     SpoolSequences,
     StoreStatistics,
+    Undrained,
 )
 
 SESSIONS_KEPT = 100
@@ -274,6 +278,42 @@ class History(IngestLog, Historian, Protocol):
     async def prune(self, now_us: int) -> Pruned:
         """Take away, oldest first, some of what is too old or too much, in a bounded step."""
         ...
+
+
+class DrainableLog(Protocol):
+    """A log that is emptied, in its order, into a store elsewhere.
+
+    What is not marked as drained is never pruned, and what is, soon is. A batch may be read
+    again after a crash: whoever takes it must know a frame by its name.
+    """
+
+    async def undrained(self, after: DrainMark, limit: int) -> Undrained:
+        """What comes after the mark: at most `limit` frames and gaps each, PAGE_BYTES_MAX.
+
+        A frame that cannot be read is passed over and counted.
+
+        Raises:
+            ValueError: `limit` is not within 1 to PAGE_MAX.
+        """
+        ...
+
+    async def note_drained(self, mark: DrainMark, quarantined: Sequence[Quarantined] = ()) -> None:
+        """Note, durably, that everything up to the mark is in the store, but the quarantined.
+
+        Those are kept aside, for good. A mark that lies behind the one noted changes nothing.
+
+        Raises:
+            LogFull: The quarantine is full.
+        """
+        ...
+
+    def drain_statistics(self) -> DrainStatistics:
+        """How far it is drained; it never waits."""
+        ...
+
+
+class DrainableHistory(History, DrainableLog, Protocol):
+    """The embedded history: a historian where no store is configured, else the way to it."""
 
 
 class Store(Protocol):

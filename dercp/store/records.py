@@ -195,6 +195,10 @@ class HistoryLimits(Record, frozen=True, kw_only=True):
     # Pruning takes away what is beyond the one or older than the other.
     retained_bytes: int = 56 * 2**30
     retained_s: float = 366 * 86_400.0
+    # Of a log that is drained into a store, what stays here of the frames which are there too:
+    # no more than either. What is not there yet is never taken away.
+    tail_bytes: int = 1 * 2**30
+    tail_s: float = 3_600.0
 
 
 class Pruned(Record, frozen=True, kw_only=True):
@@ -233,3 +237,41 @@ class HistoryStatistics(Record, frozen=True, kw_only=True):
     set_aside: tuple[str, ...]
     # Why the log refuses work; None while it is well.
     failure: str | None
+
+
+class DrainMark(Record, frozen=True, kw_only=True, gc=False):
+    """How far a log is drained: which position, and which change of a gap, came last."""
+
+    position: int
+    gap_change: int
+
+
+class Undrained(Record, frozen=True, kw_only=True):
+    """What comes next in the log, in its order."""
+
+    frames: tuple[FrameRecord, ...]
+    # Where each of the frames is.
+    positions: tuple[int, ...]
+    gaps: tuple[GapRecord, ...]
+    # Frames on the way that could not be read, or were not what was written.
+    corrupt: int
+    # Reached once all of this is elsewhere.
+    mark: DrainMark
+
+
+class Quarantined(Record, frozen=True, kw_only=True):
+    """A frame that the store will never take, and why, in the store's words."""
+
+    position: int
+    why: str
+
+
+class DrainStatistics(Record, frozen=True, kw_only=True):
+    """How far a log is drained, and what is kept of what could not be."""
+
+    drained: DrainMark
+    # The end of the log; all is drained where both are the same.
+    end: DrainMark
+    # Frames kept aside because the store did not take them, and how many may be.
+    quarantined: int
+    quarantined_max: int

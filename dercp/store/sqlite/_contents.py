@@ -6,7 +6,7 @@ import apsw
 import msgspec
 
 from dercp.model.completeness import Stretch
-from dercp.store.records import FrameRecord, SpoolSequences
+from dercp.store.records import DrainMark, FrameRecord, SpoolSequences
 from dercp.store.sqlite._connection import Row
 from dercp.store.sqlite._frames import INSERT_FRAMES, frame_row
 from dercp.store.sqlite._rows import put_many
@@ -23,6 +23,9 @@ SELECT pruned_position, sealed_position, retained_from_us, newest_us FROM extent
 _PUT_EXTENT = """
 UPDATE extent SET pruned_position = ?, sealed_position = ?, retained_from_us = ?, newest_us = ?
 """
+_DRAINED = "SELECT position, gap_change FROM drain"
+_GAP_CHANGES = "SELECT gap_changes FROM drain"
+_QUARANTINED = "SELECT count(*) FROM quarantine"
 
 
 class Extent(NamedTuple):
@@ -42,6 +45,9 @@ class Held(msgspec.Struct, frozen=True):
     bytes: int = 0
     retained_from_us: int | None = None
     newest_us: int | None = None
+    drained: DrainMark = DrainMark(position=0, gap_change=0)
+    gap_changes: int = 0
+    quarantined: int = 0
 
 
 class Contents:
@@ -58,6 +64,8 @@ class Contents:
         self._rows: list[Row] = []
         self.spools = Spools(db)
         self.extent = read_extent(db)
+        self.drained = read_drained(db)
+        self.quarantined: int = db.execute(_QUARANTINED).get
         self.last_position = max(self.extent.pruned_position, self.extent.sealed_position)
         for sequence, ingest_time_us, *placed in db.execute(_TAIL, (self.last_position,)):
             if placed[0] != self.last_position + 1:
@@ -108,6 +116,9 @@ class Contents:
             bytes=bytes_used(db),
             retained_from_us=self.extent.retained_from_us,
             newest_us=self.extent.newest_us,
+            drained=self.drained,
+            gap_changes=db.execute(_GAP_CHANGES).get,
+            quarantined=self.quarantined,
         )
 
     def _place(self, placed: Placed, sequence: int, ingest_time_us: int) -> None:
@@ -127,6 +138,12 @@ def read_extent(db: apsw.Connection) -> Extent:
     """The extent as of the transaction."""
     row: Row = db.execute(_EXTENT).fetchall()[0]
     return Extent(*row)
+
+
+def read_drained(db: apsw.Connection) -> DrainMark:
+    """How far the log is drained, as of the transaction."""
+    row: Row = db.execute(_DRAINED).fetchall()[0]
+    return DrainMark(position=row[0], gap_change=row[1])
 
 
 def bytes_used(db: apsw.Connection) -> int:

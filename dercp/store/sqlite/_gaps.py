@@ -15,7 +15,8 @@ SELECT position, first_sequence, last_sequence, from_us, to_us, samples, reason,
 FROM gap WHERE spool_key = ? AND first_sequence <= ? ORDER BY first_sequence DESC
 """
 _DROP = "DELETE FROM gap WHERE position = ?"
-_PUT = "INSERT INTO gap VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT = "INSERT INTO gap VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COUNT_CHANGE = "UPDATE drain SET gap_changes = gap_changes + 1 RETURNING gap_changes"
 _AROUND = """
 SELECT position, first_sequence, last_sequence, from_us, to_us FROM gap
 WHERE spool_key = ?1 AND first_sequence <= ?2 AND last_sequence >= ?2
@@ -28,7 +29,15 @@ WHERE ?2 < ?3 AND g.position > ?1 AND g.from_us < ?3 AND g.to_us >= ?2
   AND s.tenant_id = ?4 AND s.agent_id = coalesce(?5, s.agent_id)
 ORDER BY g.position LIMIT ?6
 """
-_AGE_OUT = "DELETE FROM gap WHERE position IN (SELECT position FROM gap WHERE to_us < ? LIMIT ?)"
+_CHANGED = """
+SELECT g.change, s.tenant_id, s.agent_id, s.spool_id, g.first_sequence, g.last_sequence,
+  g.from_us, g.to_us, g.samples, g.reason, g.declared_us
+FROM gap AS g JOIN spool AS s USING (spool_key)
+WHERE g.change > ? ORDER BY g.change LIMIT ?
+"""
+_AGE_OUT = """
+DELETE FROM gap WHERE position IN (SELECT position FROM gap WHERE to_us < ? AND change <= ? LIMIT ?)
+"""
 
 
 def put_gap(db: apsw.Connection, spool: Spool, gap: GapRecord) -> None:
@@ -40,7 +49,8 @@ def put_gap(db: apsw.Connection, spool: Spool, gap: GapRecord) -> None:
     merged = _merge([known for _, known in touching], gap)
     # In the place of the oldest: where pages were read up to stays as it was.
     position = min((position for position, _ in touching), default=None)
-    db.execute(_PUT, (position, spool.key, *astuple(merged)[3:]))
+    change = db.execute(_COUNT_CHANGE).get
+    db.execute(_PUT, (position, spool.key, *astuple(merged)[3:], change))
 
 
 def _merge(known: Sequence[GapRecord], gap: GapRecord) -> GapRecord:
@@ -70,10 +80,21 @@ def drop_filled(db: apsw.Connection, spool: Spool, sequence: int) -> None:
             db.execute(_DROP, (position,))
 
 
-def age_out(db: apsw.Connection, before_us: int, limit: int) -> int:
-    """Forget gaps that ended before a time, and return how many that were."""
-    db.execute(_AGE_OUT, (before_us, limit))
+def age_out(db: apsw.Connection, before_us: int, change_max: int, limit: int) -> int:
+    """Forget gaps that ended before a time, and return how many that were.
+
+    Those changed later than `change_max` stay.
+    """
+    db.execute(_AGE_OUT, (before_us, change_max, limit))
     return db.changes()
+
+
+def changed_gaps(
+    db: apsw.Connection, after_change: int, limit: int
+) -> tuple[int, tuple[GapRecord, ...]]:
+    """Gaps that are new or have grown since a change, and the last change among them."""
+    rows: list[Row] = db.execute(_CHANGED, (after_change, limit)).fetchall()
+    return (rows[-1][0] if rows else after_change), tuple(_record(row[1:]) for row in rows)
 
 
 def find_gaps(

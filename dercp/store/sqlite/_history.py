@@ -1,7 +1,8 @@
 """The ingest log and historian in SQLite: a file of its own, so that it delays no dispatch."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from dercp.store.errors import LogFull, StoreDamaged, StoreFull
 from dercp.store.ports import PAGE_MAX, check_frames, check_gaps, check_limit
 from dercp.store.records import (
     Appended,
+    DrainMark,
+    DrainStatistics,
     FramePage,
     FrameRecord,
     GapPage,
@@ -18,17 +21,21 @@ from dercp.store.records import (
     HistoryLimits,
     HistoryStatistics,
     Pruned,
+    Quarantined,
     SpoolSequences,
+    Undrained,
 )
 from dercp.store.sqlite._aside import found_aside, is_suspect, set_aside
 from dercp.store.sqlite._connection import Connection
+from dercp.store.sqlite._contents import Held
+from dercp.store.sqlite._drain import QUARANTINED_MAX, SpoolNames, find_undrained
 from dercp.store.sqlite._file import open_file
 from dercp.store.sqlite._fuse import Fuse
 from dercp.store.sqlite._gaps import find_gaps
 from dercp.store.sqlite._lock import hold_directory
-from dercp.store.sqlite._log import ROW_BYTES, Append, Call, Declare, Log, Prune
+from dercp.store.sqlite._log import ROW_BYTES, Append, Call, Declare, Log, NoteDrained, Prune
 from dercp.store.sqlite._pages import find_frames
-from dercp.store.sqlite._prune import STEP_BYTES, plan
+from dercp.store.sqlite._prune import STEP_BYTES, Keep, as_buffer, as_historian, plan
 from dercp.store.sqlite._segments import Wanted
 from dercp.store.sqlite._writer import GroupCommit, GroupLimits
 
@@ -42,7 +49,7 @@ _CORRUPT_KEPT = 10_000
 
 
 class SqliteHistory:
-    """See `dercp.store.ports.History`."""
+    """See `dercp.store.ports.DrainableHistory`."""
 
     def __init__(
         self,
@@ -53,6 +60,7 @@ class SqliteHistory:
         fuse: Fuse,
         limits: HistoryLimits,
         aside: tuple[str, ...],
+        keep: Callable[[HistoryLimits, Held], Keep],
     ) -> None:
         self._calls = calls
         self._log = log
@@ -61,6 +69,8 @@ class SqliteHistory:
         self._fuse = fuse
         self._limits = limits
         self._aside = aside
+        self._keep = keep
+        self._names = SpoolNames()
         self._stored = 0
         self._duplicates = 0
         self._refused = 0
@@ -83,7 +93,8 @@ class SqliteHistory:
     async def prune(self, now_us: int) -> Pruned:
         """Take away some of what is too old or too much."""
         held = self._log.held
-        cut = await self._reading.run(lambda db: plan(db, held, self._limits, now_us))
+        keep = self._keep(self._limits, held)
+        cut = await self._reading.run(lambda db: plan(db, held, keep, now_us))
         pruned: Pruned = await self._submit(Prune(cut), STEP_BYTES)
         return pruned
 
@@ -132,6 +143,28 @@ class SqliteHistory:
             )
         return spools  # noqa: RET504  # mypy: a cancel scope may swallow what is raised
 
+    async def undrained(self, after: DrainMark, limit: int) -> Undrained:
+        """What comes after the mark."""
+        check_limit(limit)
+        last_position = self._log.held.last_position
+        return await self._reading.run(
+            lambda db: find_undrained(db, self._names, after, limit, last_position)
+        )
+
+    async def note_drained(self, mark: DrainMark, quarantined: Sequence[Quarantined] = ()) -> None:
+        """Note how far the log is drained."""
+        await self._calls.submit(NoteDrained(mark, quarantined), ROW_BYTES)
+
+    def drain_statistics(self) -> DrainStatistics:
+        """How far it is drained."""
+        held = self._log.held
+        return DrainStatistics(
+            drained=held.drained,
+            end=DrainMark(position=held.last_position, gap_change=held.gap_changes),
+            quarantined=held.quarantined,
+            quarantined_max=QUARANTINED_MAX,
+        )
+
     def statistics(self) -> HistoryStatistics:
         """What is held and was done."""
         held, calls = self._log.held, self._calls
@@ -164,7 +197,11 @@ class SqliteHistory:
 
 @asynccontextmanager
 async def open_history(
-    directory: Path, limits: HistoryLimits | None = None, *, vfs: str | None = None
+    directory: Path,
+    limits: HistoryLimits | None = None,
+    *,
+    destination: str | None = None,
+    vfs: str | None = None,
 ) -> AsyncIterator[SqliteHistory]:
     """Open the history in `directory`, which must exist, for the length of the block.
 
@@ -175,6 +212,9 @@ async def open_history(
     Args:
         directory: The headend's data directory, on a local file system.
         limits: How much is kept.
+        destination: The identity of the store that this log is drained into. What is not
+            drained is then kept whatever the limits say, and what is, only for a short while.
+            Another identity than the last time's: all that is here is drained again.
         vfs: A registered SQLite VFS other than the system's; for tests of failing disks.
 
     Raises:
@@ -187,24 +227,29 @@ async def open_history(
             set_aside(path)
         async with AsyncExitStack() as opened:
             try:
-                history = await opened.enter_async_context(_open_sound(path, limits, vfs))
+                history = await opened.enter_async_context(
+                    _open_sound(path, limits, destination, vfs)
+                )
             except StoreDamaged:
                 set_aside(path)
-                history = await opened.enter_async_context(_open_sound(path, limits, vfs))
+                history = await opened.enter_async_context(
+                    _open_sound(path, limits, destination, vfs)
+                )
             yield history
 
 
 @asynccontextmanager
 async def _open_sound(
-    path: Path, limits: HistoryLimits, vfs: str | None
+    path: Path, limits: HistoryLimits, destination: str | None, vfs: str | None
 ) -> AsyncIterator[SqliteHistory]:
-    fuse = Fuse(path)
+    fuse, keep = Fuse(path), as_historian if destination is None else as_buffer
     async with open_file(path, "history", fuse, vfs) as (writing, reading):
         log = Log(path, limits)
-        await writing.run(log.check)
+        await writing.run(partial(log.check, destination=destination))
         calls: GroupCommit[Call, Any] = GroupCommit(writing, log.perform, _GROUPS)
         await calls.start()
         try:
-            yield SqliteHistory(calls, log, writing, reading, fuse, limits, found_aside(path))
+            aside = found_aside(path)
+            yield SqliteHistory(calls, log, writing, reading, fuse, limits, aside, keep)
         finally:
             fuse.close()

@@ -10,10 +10,19 @@ from outcome import Error, Maybe, Value
 
 from dercp.model.completeness import Stretch
 from dercp.store.errors import LogFull
-from dercp.store.records import Appended, FrameRecord, GapRecord, HistoryLimits, Pruned
+from dercp.store.records import (
+    Appended,
+    DrainMark,
+    FrameRecord,
+    GapRecord,
+    HistoryLimits,
+    Pruned,
+    Quarantined,
+)
 from dercp.store.sqlite._aside import suspect
 from dercp.store.sqlite._connection import transaction
 from dercp.store.sqlite._contents import Contents, Held, bytes_used
+from dercp.store.sqlite._drain import adopt, note_drained
 from dercp.store.sqlite._frames import DAMAGED, DELETE_FRAMES, INSERT_FRAMES
 from dercp.store.sqlite._gaps import drop_filled, put_gap
 from dercp.store.sqlite._prune import Cut, prune
@@ -27,7 +36,7 @@ STRETCHES_MAX = 1_000_000
 """Of all spools: they are kept in memory, some 200 bytes each."""
 
 
-_SMALL_TABLES = ("extent", "spool", "stretch", "gap")
+_SMALL_TABLES = ("extent", "spool", "stretch", "gap", "drain")
 
 
 class Append(NamedTuple):
@@ -42,13 +51,20 @@ class Declare(NamedTuple):
     gaps: Sequence[GapRecord]
 
 
+class NoteDrained(NamedTuple):
+    """A call of `note_drained`."""
+
+    mark: DrainMark
+    quarantined: Sequence[Quarantined]
+
+
 class Prune(NamedTuple):
     """A step of pruning, planned."""
 
     cut: Cut
 
 
-Call: TypeAlias = Append | Declare | Prune
+Call: TypeAlias = Append | Declare | NoteDrained | Prune
 Answer: TypeAlias = Appended | Pruned | None
 
 
@@ -64,8 +80,12 @@ class Log:
         self._contents: Contents | None = None
         self.held = Held()
 
-    def check(self, db: apsw.Connection) -> None:
+    def check(self, db: apsw.Connection, destination: str | None) -> None:
         """Read what is kept in memory, and see that the file is fit for logging.
+
+        Args:
+            db: The writing connection, on its thread.
+            destination: The store that the log is drained into, if it is.
 
         Raises:
             apsw.CorruptError: The end of the log, or one of the small tables, is damaged.
@@ -75,6 +95,8 @@ class Log:
             if verdict != "ok":
                 raise apsw.CorruptError(verdict)
         with transaction(db):
+            if destination is not None:
+                adopt(db, destination)
             contents = self.contents(db)
             position = contents.last_position + 1
             put_many(db, INSERT_FRAMES, [(position, 0, 0, 0, 0, 0, 0, 0, b"", b"")])
@@ -115,6 +137,10 @@ class Log:
                 case Declare(gaps):
                     room.take(len(gaps) * ROW_BYTES)
                     _declare(gaps, contents, db)
+                    return Value(None)
+                case NoteDrained(mark, quarantined):
+                    contents.write(db)
+                    note_drained(db, contents, mark, quarantined)
                     return Value(None)
                 case Prune(cut):
                     contents.write(db)

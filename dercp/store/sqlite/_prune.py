@@ -31,6 +31,15 @@ _DELETE_SPOOLS = "DELETE FROM segment_spool WHERE last_position <= ?"
 _DELETE_SEGMENTS = "DELETE FROM segment WHERE last_position <= ?"
 
 
+class Keep(NamedTuple):
+    """What is to stay: so much, for so long, and whatever comes after these."""
+
+    bytes: int
+    seconds: float
+    position_max: int
+    gap_change_max: int
+
+
 class Head(NamedTuple):
     """Of a frame, what decides on its age."""
 
@@ -45,19 +54,33 @@ class Cut(NamedTuple):
     position: int
     retained_from_us: int | None
     gaps_before_us: int
+    gap_change_max: int
     may_delete_frames: bool
     may_delete_segments: bool
     more: bool
 
 
-def plan(db: apsw.Connection, held: Held, limits: HistoryLimits, now_us: int) -> Cut:
+def as_historian(limits: HistoryLimits, held: Held) -> Keep:
+    """What a log keeps that nobody else has."""
+    return Keep(
+        limits.retained_bytes, limits.retained_s, held.last_position, gap_change_max=2**63 - 1
+    )
+
+
+def as_buffer(limits: HistoryLimits, held: Held) -> Keep:
+    """What a log keeps that is drained: all that is not, and a tail of what is."""
+    drained = held.drained
+    return Keep(limits.tail_bytes, limits.tail_s, drained.position, drained.gap_change)
+
+
+def plan(db: apsw.Connection, held: Held, keep: Keep, now_us: int) -> Cut:
     """What is too old or too much, on the reading connection."""
-    oldest_us = now_us - round(limits.retained_s * 1_000_000)
-    excess = held.bytes - limits.retained_bytes
+    oldest_us = now_us - round(keep.seconds * 1_000_000)
+    excess = held.bytes - keep.bytes
     with snapshot(db):
         pruned, _, retained_from_us, _ = read_extent(db)
         position, freed = pruned, 0
-        bound = min(pruned + STEP_FRAMES, held.last_position)
+        bound = min(pruned + STEP_FRAMES, keep.position_max)
         while position < bound and freed < STEP_BYTES:
             head = _head(db, position + 1)
             if head is not None:
@@ -74,9 +97,10 @@ def plan(db: apsw.Connection, held: Held, limits: HistoryLimits, now_us: int) ->
             position=position,
             retained_from_us=retained_from_us,
             gaps_before_us=max(oldest_us, retained_from_us or oldest_us),
+            gap_change_max=keep.gap_change_max,
             may_delete_frames=all(_is_sound(db, each) for each in around),
             may_delete_segments=_is_index_sound(db, position),
-            more=not ended and position < held.last_position,
+            more=not ended and position < keep.position_max,
         )
 
 
@@ -94,7 +118,7 @@ def prune(db: apsw.Connection, contents: Contents, cut: Cut) -> Pruned:
             db,
             extent._replace(pruned_position=cut.position, retained_from_us=cut.retained_from_us),
         )
-    gaps = age_out(db, cut.gaps_before_us, STEP_FRAMES)
+    gaps = age_out(db, cut.gaps_before_us, cut.gap_change_max, STEP_FRAMES)
     if db.pragma("freelist_count") > db.pragma("page_count") // FREE_SHARE + STEP_PAGES:
         db.pragma("incremental_vacuum", STEP_PAGES)
     return Pruned(frames=frames, gaps=gaps, more=cut.more or gaps == STEP_FRAMES)
