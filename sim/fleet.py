@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from itertools import count, islice
 
 from dercp.edge.config import AssetConfig, Config, Headend
-from dercp.model.guardrail import Bounds, Guardrails
+from dercp.model.bounds import Bounds
+from dercp.model.guardrail import Guardrails
 from dercp.model.points import Kind
 from sim.adapter import SimulatedAdapter
 from sim.options import SimulatedOptions

@@ -45,7 +45,8 @@ from dercp.model.asset import (
     check_registration,
     standard_point,
 )
-from dercp.model.guardrail import Bounds, Guardrails
+from dercp.model.bounds import Bounds
+from dercp.model.guardrail import Guardrails
 from dercp.model.ids import IdError, check_id
 from dercp.model.points import POINTS, points_of
 

@@ -3,14 +3,14 @@
 from typing import Final, assert_never
 
 from dercp.edge.lease import Lease
-from dercp.model.dispatch import ExpiredAtEdge, Rejected
-from dercp.model.guardrail import Guardrails, Narrowed, Permitted, Refused, judge
+from dercp.model.dispatch import DispatchReason, ExpiredAtEdge, Rejected
+from dercp.model.guardrail import Clamped, Guardrails, Permitted, Refused, judge
 from dercp.wire.dispatch import Order
 
 __all__ = ["admit"]
 
-# The headend grants 24 h; an hour more for clocks that differ.
-LEASE_S_MAX: Final = 25 * 3600.0
+# The headend grants 48 h, so that a day-ahead plan fits; an hour more for clocks that differ.
+LEASE_S_MAX: Final = 49 * 3600.0
 
 
 def admit(
@@ -38,8 +38,9 @@ def admit(
             return Rejected(reason=verdict.reason, detail=verdict.detail)
         case Permitted():
             reason = detail = ""
-        case Narrowed():
-            reason, detail = verdict.reason, verdict.detail
+        case Clamped(setpoint_mw, clamps):
+            reason = DispatchReason.NARROWED
+            detail = f"narrowed to {setpoint_mw:g} MW: " + "; ".join(each.detail for each in clamps)
         case _:
             assert_never(verdict)
     return Lease(

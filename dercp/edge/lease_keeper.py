@@ -11,7 +11,7 @@ from dercp.edge.device_port import DevicePort, NotConfirmed
 from dercp.edge.intake import admit
 from dercp.edge.lease import Book, FallBack, Lease, Report, Step, Write
 from dercp.model.dispatch import DispatchReason, ExpiredAtEdge, Failed, Rejected
-from dercp.model.guardrail import Guardrails, Permitted, judge
+from dercp.model.guardrail import Guardrails, OnLimit, Refused, judge
 from dercp.model.time import Clock
 from dercp.wire.dispatch import Order
 
@@ -58,8 +58,8 @@ class LeaseKeeper:
 
     def _permits(self, lease: Lease) -> bool:
         """Whether the site still allows it; its limits may be others now."""
-        verdict = judge(lease.setpoint_mw, self._guardrails)
-        if isinstance(verdict, Permitted):
+        verdict = judge(lease.setpoint_mw, self._guardrails, on_limit=OnLimit.REJECT)
+        if not isinstance(verdict, Refused):
             return True
         failed = Failed(reason=verdict.reason, detail=verdict.detail)
         self._memory.record(Report(lease.dispatch_id, lease.revision, failed))

@@ -23,7 +23,8 @@ from dercp.headend.headend import open_headend
 from dercp.headend.listener import Door
 from dercp.headend.settings import HeadendSettings
 from dercp.model.asset import AssetSpec
-from dercp.model.guardrail import Bounds, Guardrails
+from dercp.model.bounds import Bounds
+from dercp.model.guardrail import Guardrails
 from dercp.model.reading import Reading
 from dercp.store import open_history, open_sqlite
 

@@ -12,7 +12,8 @@ from adapters import Readings
 from dercp.edge.config import AssetConfig, Config, Headend
 from dercp.link import LinkBroken, LinkError, LinkUnreachable, Status
 from dercp.model.asset import AssetSpec, Fallback, standard_point
-from dercp.model.guardrail import Bounds, Guardrails
+from dercp.model.bounds import Bounds
+from dercp.model.guardrail import Guardrails
 from dercp.model.points import Kind
 from dercp.model.reading import Reading
 from dercp.wire import v1

@@ -31,7 +31,7 @@ from dercp.edge.device import DeviceActor
 from dercp.edge.device_connection import ConnectionState
 from dercp.edge.spool import open_memory_outbox
 from dercp.model.asset import Fallback, FallbackValue, RegistrationLimits
-from dercp.model.guardrail import Bounds
+from dercp.model.bounds import Bounds
 from dercp.model.quality import Quality, Reason
 from dercp.model.reading import Reading
 from dercp.model.time import Clock

@@ -15,7 +15,7 @@ from dercp.edge.config_loader import check, installed_adapters, load
 from dercp.edge.spool_policy import Policy
 from dercp.edge.spool_settings import SpoolSettings, Sync
 from dercp.model.asset import FallbackValue
-from dercp.model.guardrail import Bounds
+from dercp.model.bounds import Bounds
 
 
 class Register(msgspec.Struct):

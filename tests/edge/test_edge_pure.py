@@ -1,78 +1,21 @@
-"""Guardrails, pace, intake: the small pure parts."""
+"""Pace and intake: the small pure parts."""
 
 import math
 
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dercp.edge.intake import admit
 from dercp.edge.lease import Lease
 from dercp.edge.pace import Pace
+from dercp.model.bounds import Bounds
 from dercp.model.dispatch import AssetTarget, DispatchRequest, ExpiredAtEdge, Rejected
-from dercp.model.guardrail import (
-    Bounds,
-    Guardrails,
-    Narrowed,
-    Permitted,
-    Refused,
-    judge,
-    readback_agrees,
-)
+from dercp.model.guardrail import Guardrails
 from dercp.wire.dispatch import Order
 
 NAMEPLATE = Bounds(-2.0, 2.0)
 RAILS = Guardrails(NAMEPLATE, Bounds(-1.0, 1.5))
 NOW_US = 1_800_000_000_000_000
-
-
-# ---------------------------------------------------------------- guardrails
-
-
-def test_within_limits_a_setpoint_passes_unchanged() -> None:
-    """Both ends included."""
-    assert judge(1.5, RAILS) == Permitted(1.5)
-    assert judge(-1.0, RAILS) == Permitted(-1.0)
-
-
-def test_beyond_the_sites_limits_it_is_narrowed_and_said() -> None:
-    """The asset gives what the site allows."""
-    verdict = judge(2.0, RAILS)
-    assert isinstance(verdict, Narrowed)
-    assert verdict.setpoint_mw == 1.5
-    assert verdict.detail == "2 MW asked, narrowed to 1.5 MW by the site's limits (-1 to 1.5 MW)"
-
-
-@pytest.mark.parametrize("setpoint_mw", [2.1, -2.1, math.nan, math.inf])
-def test_beyond_the_nameplate_it_is_refused(setpoint_mw: float) -> None:
-    """It was never meant for this asset."""
-    assert isinstance(judge(setpoint_mw, RAILS), Refused)
-
-
-powers = st.floats(allow_nan=True, allow_infinity=True)
-within = st.floats(-2, 2)
-
-
-@given(setpoint_mw=powers | within, ends=st.tuples(within, within))
-def test_guardrails_narrow_and_never_widen(setpoint_mw: float, ends: tuple[float, float]) -> None:
-    """Whatever is asked, what is written lies within the limits and the nameplate."""
-    limits = Bounds(min(ends), max(ends))
-    match judge(setpoint_mw, Guardrails(NAMEPLATE, limits)):
-        case Permitted(written_mw):
-            assert written_mw == setpoint_mw
-            assert limits.contains(written_mw)
-        case Narrowed(written_mw):
-            assert written_mw in {limits.low_mw, limits.high_mw}
-            assert not limits.contains(setpoint_mw)
-        case Refused():
-            assert not NAMEPLATE.contains(setpoint_mw)
-
-
-def test_a_readback_agrees_within_a_hundredth_of_the_nameplate() -> None:
-    """Devices round; a device that says nothing does not agree."""
-    assert readback_agrees(1.0, 1.019, 2.0)
-    assert not readback_agrees(1.0, 1.03, 2.0)
-    assert not readback_agrees(1.0, math.nan, 2.0)
 
 
 # ---------------------------------------------------------------------- pace
@@ -165,7 +108,7 @@ def test_an_order_after_deliver_by_or_until_has_expired() -> None:
 def test_a_window_that_nobody_can_mean_is_rejected() -> None:
     """Backwards, or for days."""
     assert isinstance(admitted(order(start_in_s=70)), Rejected)
-    assert isinstance(admitted(order(until_in_s=26 * 3600)), Rejected)
+    assert isinstance(admitted(order(until_in_s=50 * 3600)), Rejected)
 
 
 def test_a_narrowed_order_says_so_in_its_lease() -> None:
@@ -179,7 +122,7 @@ def test_a_narrowed_order_says_so_in_its_lease() -> None:
 
 
 @given(
-    setpoint_mw=powers,
+    setpoint_mw=st.floats(),
     start_in_s=st.floats(-1e6, 1e6),
     until_in_s=st.floats(-1e6, 1e6),
     late_s=st.floats(0, 1e6),
