@@ -3,6 +3,9 @@
 A dispatch that was accepted is a lease. At most one is in force; others may wait for
 their start. Whatever happens, a lease in force is followed by another one or by the
 asset's fallback, and every lease ends with one report. Times are monotonic seconds.
+
+From one block of a schedule to the next the asset keeps its setpoint, if the gap is short:
+the first block lasts until the second begins.
 """
 
 import math
@@ -46,7 +49,10 @@ __all__ = [
     "written",
 ]
 
-SCHEDULED_MAX: Final = 96
+# A day of five-minute blocks, and some.
+SCHEDULED_MAX: Final = 300
+# A schedule's gap up to this long is bridged.
+GAP_S_MAX: Final = 10.0
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +64,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     start_s: float
     until_s: float
     priority: int = 0
+    schedule_id: str = ""
     reason: str = ""
     detail: str = ""
 
@@ -142,11 +149,12 @@ def tick(book: Book, now_s: float) -> Step:
     """Time has passed: end what is over, begin what is due."""
     missed = [lease for lease in book.scheduled if lease.until_s <= now_s]
     waiting = tuple(lease for lease in book.scheduled if lease not in missed)
+    book = replace(book, scheduled=waiting)
     failed = Failed(detail="its time passed before it could be written")
     commands: list[Command] = [_say(lease, failed) for lease in missed]
     due = waiting[0] if waiting and waiting[0].start_s <= now_s else None
     current = book.in_force
-    over = current is not None and current.until_s <= now_s
+    over = _in_force_until_s(book) <= now_s
     if due is not None:
         if current is not None and not _same(current, due):
             commands.append(_say(current, Completed()) if over else _superseded(current, due))
@@ -155,7 +163,7 @@ def tick(book: Book, now_s: float) -> Step:
     if current is not None and over:
         commands.append(FallBack(_say(current, Completed())))
         return Step(Book(None, waiting, owes_fallback=True), tuple(commands))
-    return Step(replace(book, scheduled=waiting), tuple(commands))
+    return Step(book, tuple(commands))
 
 
 def cancel(book: Book, dispatch_id: str, detail: str) -> Step:
@@ -213,13 +221,25 @@ def reopened(book: Book, now_s: float) -> Step:
 
 def next_deadline_s(book: Book) -> float:
     """When `tick` next matters; infinite when nothing is awaited."""
-    until_s = math.inf if book.in_force is None else book.in_force.until_s
-    return min(until_s, book.scheduled[0].start_s if book.scheduled else math.inf)
+    return min(_in_force_until_s(book), book.scheduled[0].start_s if book.scheduled else math.inf)
 
 
 def leases_of(book: Book) -> tuple[Lease, ...]:
     """The lease in force and those that wait for their start."""
     return book.scheduled if book.in_force is None else (book.in_force, *book.scheduled)
+
+
+def _in_force_until_s(book: Book) -> float:
+    """When the lease in force ends: at its end, or where the next block of its plan begins."""
+    current = book.in_force
+    if current is None:
+        return math.inf
+    if current.schedule_id and book.scheduled:
+        following = book.scheduled[0]
+        gap_s = following.start_s - current.until_s
+        if following.schedule_id == current.schedule_id and 0 <= gap_s <= GAP_S_MAX:
+            return following.start_s
+    return current.until_s
 
 
 def _overlap(one: Lease, other: Lease) -> bool:

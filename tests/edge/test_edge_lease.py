@@ -19,6 +19,7 @@ def lease(
     until_s: float = 60.0,
     revision: int = 1,
     priority: int = 0,
+    schedule_id: str = "",
 ) -> Lease:
     """A lease from now for a minute."""
     return Lease(
@@ -28,6 +29,7 @@ def lease(
         start_s=start_s,
         until_s=until_s,
         priority=priority,
+        schedule_id=schedule_id,
     )
 
 
@@ -105,6 +107,35 @@ def test_one_lease_after_the_other_needs_no_fallback() -> None:
     assert said(leases.tick(book, 30.0)) == ["a completed", "write b 1"]
 
 
+def blocks(gap_s: float, *, after: str = "plan") -> Book:
+    """A plan's first block in force until 30, and another one after a gap."""
+    return booked(
+        lease("a", until_s=30, schedule_id="plan"),
+        lease("b", start_s=30 + gap_s, until_s=90, schedule_id=after),
+    )
+
+
+def test_a_short_gap_in_a_schedule_is_bridged() -> None:
+    """The asset would only go there and back."""
+    book = blocks(leases.GAP_S_MAX)
+    assert leases.next_deadline_s(book) == 40
+    assert said(leases.tick(book, 35.0)) == []
+    assert said(leases.tick(book, 40.0)) == ["a completed", "write b 1"]
+
+
+def test_a_long_gap_is_not() -> None:
+    """And neither is a short one between two plans, or two dispatches that stand alone."""
+    for book in (blocks(leases.GAP_S_MAX + 0.1), blocks(1.0, after="another"), blocks(1, after="")):
+        assert said(leases.tick(book, 30.0)) == ["fall back, then a completed"]
+
+
+def test_a_gap_whose_second_block_is_cancelled_ends_at_once() -> None:
+    """Nothing is left to wait for."""
+    step = leases.cancel(leases.tick(blocks(5.0), 32.0).book, "b", "")
+    assert said(step) == ["b cancelled"]
+    assert said(leases.tick(step.book, 32.0)) == ["fall back, then a completed"]
+
+
 def test_a_newer_lease_displaces_a_waiting_one_at_once() -> None:
     """It will never begin, and nobody shall believe that it will."""
     book = booked(lease("a", start_s=100, until_s=200))
@@ -172,7 +203,7 @@ def test_an_agent_that_stops_ends_all_leases() -> None:
 
 def test_the_schedule_is_bounded() -> None:
     """Nobody plans a thousand leases for one asset."""
-    book = booked(*(lease(f"d-{i}", start_s=i + 1, until_s=i + 2) for i in range(96)))
+    book = booked(*(lease(f"d-{i}", start_s=i + 1, until_s=i + 2) for i in range(300)))
     assert said(leases.accept(book, lease("x", start_s=500, until_s=501), 0.0)) == ["x rejected"]
 
 
