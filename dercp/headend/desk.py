@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dercp.headend.book import DispatchBook
+    from dercp.headend.feed import ChangeFeed
     from dercp.headend.roster import Roster
     from dercp.headend.settings import HeadendSettings
     from dercp.headend.twin import Twin
@@ -72,6 +73,7 @@ class DeskActor(Actor[DeskMessage]):
         roster: Roster,
         ledger: DispatchLedger,
         counts: Counter[str],
+        feed: ChangeFeed,
         *,
         settings: HeadendSettings,
         clock: Clock,
@@ -81,6 +83,7 @@ class DeskActor(Actor[DeskMessage]):
         self._roster = roster
         self._ledger = ledger
         self._counts = counts
+        self._feed = feed
         self._settings = settings
         self._clock = clock
         self._new_id = new_id
@@ -287,6 +290,7 @@ class DeskActor(Actor[DeskMessage]):
         self._counts.update(this.counts)
         for dispatch in this.written():
             self._book.put(dispatch)
+            self._feed.tell_dispatch(dispatch)
         for dispatch, entry in this.entries:
             self._note(dispatch, entry)
         for envelope, dispatch in this.answers:

@@ -44,6 +44,7 @@ from dercp.store.records import AgentRecord, RegistrationRecord, SessionRecord, 
 from dercp.wire.v1 import RejectCode
 
 if TYPE_CHECKING:
+    from dercp.headend.feed import ChangeFeed
     from dercp.headend.settings import HeadendSettings
     from dercp.model.time import Clock
     from dercp.store.ports import Store
@@ -63,6 +64,7 @@ class FleetActor(Actor[FleetMessage]):
         self,
         roster: Roster,
         store: Store,
+        feed: ChangeFeed,
         *,
         desk: DeskRef,
         settings: HeadendSettings,
@@ -70,6 +72,7 @@ class FleetActor(Actor[FleetMessage]):
     ) -> None:
         self._roster = roster
         self._store = store
+        self._feed = feed
         self._desk = desk
         self._settings = settings
         self._clock = clock
@@ -152,6 +155,7 @@ class FleetActor(Actor[FleetMessage]):
         agent.link = link = Link(admit.session, agent_id, epoch)
         agent.facts = admit.facts
         admit.facts.admit(epoch, agent.asset_ids)
+        self._feed.tell_agent(agent, admit.facts)
         twins = tuple(self._roster.twins[asset_id] for asset_id in agent.asset_ids)
         site = self._started(self._roster.sites[agent.site_id])
         await site.tell(SessionUp(link=link, twins=twins, retired=retired))
@@ -237,6 +241,7 @@ class FleetActor(Actor[FleetMessage]):
         agent.remember(facts.view())
         if agent.facts is facts:
             agent.link = agent.facts = None
+            self._feed.tell_agent(agent, facts)
         link, reason = Link(ended.session, facts.agent_id, facts.epoch), facts.reason or "unknown"
         site = self._started(self._roster.sites[agent.site_id])
         await site.tell(SessionDown(link=link, asset_ids=facts.asset_ids, reason=reason))

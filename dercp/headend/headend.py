@@ -88,6 +88,7 @@ class Headend:
         reader: The latest of everything.
         history: What was logged of it.
         desk: Where dispatches are handed in and looked up.
+        feed: What changes.
         operations: Totals, the tree, readiness.
         door: The gRPC listener's port and counters.
     """
@@ -107,6 +108,7 @@ class Headend:
         self.desk = DeskFront(
             desk, ground.book, store.dispatches, submit_within_s=settings.submit_within_s
         )
+        self.feed = ground.feed
         self.operations = operations
         self.door = door
         self._roster = ground.roster

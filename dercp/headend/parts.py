@@ -10,6 +10,7 @@ from actors import ChildSpec, MailboxSpec, OnFull, SupervisorRef
 from dercp.headend.ageing import AgeingActor
 from dercp.headend.book import DispatchBook
 from dercp.headend.desk import DeskActor
+from dercp.headend.feed import ChangeFeed
 from dercp.headend.fleet import FleetActor
 from dercp.headend.gate import Gate
 from dercp.headend.ingest import IngestActor, IngestFront
@@ -41,6 +42,7 @@ class Ground:
         self.book = DispatchBook(
             ended_max=settings.dispatches_remembered_max, grace_s=settings.dispatch_grace_s
         )
+        self.feed = ChangeFeed(self.roster, self.book, clock)
 
 
 def desk(ground: Ground, new_id: Callable[[int], str]) -> ChildSpec[DeskMessage]:
@@ -53,6 +55,7 @@ def desk(ground: Ground, new_id: Callable[[int], str]) -> ChildSpec[DeskMessage]
             ground.roster,
             ground.store.dispatches,
             ground.counts,
+            ground.feed,
             settings=settings,
             clock=ground.clock,
             new_id=new_id,
@@ -93,7 +96,12 @@ def fleet(ground: Ground, desk: DeskRef) -> ChildSpec[FleetMessage]:
     return ChildSpec[FleetMessage](
         name="fleet",
         factory=lambda: FleetActor(
-            ground.roster, ground.store, desk=desk, settings=settings, clock=ground.clock
+            ground.roster,
+            ground.store,
+            ground.feed,
+            desk=desk,
+            settings=settings,
+            clock=ground.clock,
         ),
         mailbox=MailboxSpec(capacity=settings.fleet_mailbox_max, on_full=OnFull.BLOCK),
         # At the end every session's end is to be written down.

@@ -44,12 +44,12 @@ class RosterReader:
 
     def assets(self) -> Sequence[AssetView]:
         """Every asset."""
-        return [_asset_view(twin) for twin in _by_id(self._roster.twins)]
+        return [asset_view(twin) for twin in _by_id(self._roster.twins)]
 
     def asset(self, asset_id: str) -> AssetView | None:
         """One asset."""
         twin = self._roster.twins.get(asset_id)
-        return _asset_view(twin) if twin is not None else None
+        return asset_view(twin) if twin is not None else None
 
     def telemetry(self, asset_id: str) -> TelemetryView | None:
         """The latest sample of one asset, its values decoded and judged now."""
@@ -116,7 +116,7 @@ def _by_id(entries: dict[str, T]) -> Iterator[T]:
     return (entries[each] for each in sorted(entries))
 
 
-def _freshness(twin: Twin) -> tuple[Latest | None, float | None, bool]:
+def freshness(twin: Twin) -> tuple[Latest | None, float | None, bool]:
     """The latest row, its age, and whether it must not be taken for the present."""
     latest = twin.latest.peek()
     age_s = None
@@ -129,8 +129,9 @@ def _freshness(twin: Twin) -> tuple[Latest | None, float | None, bool]:
     return latest, age_s, stale
 
 
-def _asset_view(twin: Twin) -> AssetView:
-    _, age_s, stale = _freshness(twin)
+def asset_view(twin: Twin) -> AssetView:
+    """The asset, and whether it can be believed now."""
+    _, age_s, stale = freshness(twin)
     return AssetView(
         spec=twin.spec,
         site_id=twin.site_id,
@@ -141,7 +142,7 @@ def _asset_view(twin: Twin) -> AssetView:
     )
 
 
-def _readings(latest: Latest | None) -> tuple[Reading, ...]:
+def readings_of(latest: Latest | None) -> tuple[Reading, ...]:
     """The values of a row, each no better than the clock that stamped it."""
     if latest is None:
         return ()
@@ -160,7 +161,7 @@ def _readings(latest: Latest | None) -> tuple[Reading, ...]:
 
 
 def _telemetry_view(twin: Twin) -> TelemetryView:
-    latest, age_s, stale = _freshness(twin)
+    latest, age_s, stale = freshness(twin)
     units = {point.name: point.unit for point in twin.spec.points}
     return TelemetryView(
         asset_id=twin.spec.asset_id,
@@ -177,14 +178,14 @@ def _telemetry_view(twin: Twin) -> TelemetryView:
                 quality=reading.quality,
                 reasons=reading.reasons,
             )
-            for reading in _readings(latest)
+            for reading in readings_of(latest)
         ),
     )
 
 
 def _member(twin: Twin) -> Member:
-    latest, age_s, stale = _freshness(twin)
-    readings = {reading.point: reading for reading in _readings(latest)}
+    latest, age_s, stale = freshness(twin)
+    readings = {reading.point: reading for reading in readings_of(latest)}
 
     def value(point: str) -> float | None:
         return readings[point].value if point in readings else None
