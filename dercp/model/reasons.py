@@ -33,6 +33,8 @@ class DispatchReason(StrEnum):
     UNKNOWN_ASSET = "unknown_asset", "No asset or site by this id is registered."
     NEWER_DISPATCH = "newer_dispatch", "A newer dispatch for the same asset took its place."
     WITHDRAWN = "withdrawn", "It shall end, as the detail says; the edge has the last word."
+    SHARED = "shared", "It was divided among several dispatches; the placement says how."
+    SHARES_CHANGED = "shares_changed", "How it stands with each of those who share it has changed."
     PARTIAL = "partial", "Not all of its shares ran to their end; the placement says which."
     # by an operator
     OPERATOR = "operator", "Somebody asked for it through the API or the console."

@@ -40,7 +40,7 @@ GOOD = DispatchRequest(
 def test_a_good_request_passes() -> None:
     """Up to the nameplate, up to the horizon, delivered until the last moment."""
     check_request(GOOD, BATTERY, NOW, DispatchLimits())
-    last = replace(GOOD, setpoint_mw=5.0, until_us=NOW + 24 * H, deliver_by_us=NOW + 24 * H)
+    last = replace(GOOD, setpoint_mw=5.0, until_us=NOW + 48 * H, deliver_by_us=NOW + 48 * H)
     check_request(last, BATTERY, NOW, DispatchLimits())
 
 
@@ -52,9 +52,9 @@ def test_a_good_request_passes() -> None:
         (replace(GOOD, setpoint_mw=5.1), "outside_nameplate", "/setpoint_mw"),
         (replace(GOOD, setpoint_mw=-5.1), "outside_nameplate", "/setpoint_mw"),
         (replace(GOOD, until_us=NOW), "until_passed", "/until"),
-        (replace(GOOD, until_us=NOW + 24 * H + 1), "until_too_far", "/until"),
+        (replace(GOOD, until_us=NOW + 48 * H + 1), "until_too_far", "/until"),
         (replace(GOOD, start_us=GOOD.until_us), "start_after_until", "/start"),
-        (replace(GOOD, start_us=NOW - 25 * H), "start_too_early", "/start"),
+        (replace(GOOD, start_us=NOW - 49 * H), "start_too_early", "/start"),
         (replace(GOOD, deliver_by_us=NOW), "deliver_by_passed", "/deliver_by"),
         (replace(GOOD, deliver_by_us=GOOD.until_us + 1), "deliver_by_after_until", "/deliver_by"),
         (replace(GOOD, priority=1001), "bad_priority", "/priority"),

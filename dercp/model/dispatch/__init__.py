@@ -25,6 +25,10 @@ What holds, whatever happens in whatever order:
     Nothing leaves at or after deliver_by or until.
     A repeated, late or contradicting event changes nothing.
 
+A dispatch that the headend divides (`grouped`) is not sent itself: its state follows from
+those it was divided into (`summarise`). One that a site's gateway divides is a single
+dispatch; its `placement` says how it stands with each asset.
+
 How to drive it: make the `Transition` of `advance` durable, then act on it. Above all
 make `Sent` durable before the bytes leave, else a crash between the two would let the
 headend say "expired" of something that runs. Updates of another revision stay outside.
@@ -47,6 +51,8 @@ from dercp.model.dispatch._events import (
     Tick,
     Undelivered,
 )
+from dercp.model.dispatch._group import grouped, placement_of, summarise
+from dercp.model.dispatch._placement import Placement, Share, ShareState, placement, planned
 from dercp.model.dispatch._record import (
     FINAL,
     GRACE_S,
@@ -67,11 +73,14 @@ from dercp.model.dispatch._request import (
     DispatchError,
     DispatchLimits,
     DispatchRequest,
+    GroupSpec,
+    PortfolioTarget,
     SiteTarget,
     Target,
     check_request,
     default_deliver_by_us,
     default_until_us,
+    group_spec,
 )
 from dercp.model.reasons import DispatchReason
 
@@ -97,8 +106,13 @@ __all__ = [
     "ExpiredAtEdge",
     "Failed",
     "FollowingSeen",
+    "GroupSpec",
+    "Placement",
+    "PortfolioTarget",
     "Rejected",
     "Sent",
+    "Share",
+    "ShareState",
     "SiteTarget",
     "Source",
     "Superseded",
@@ -113,6 +127,12 @@ __all__ = [
     "default_deliver_by_us",
     "default_until_us",
     "deliverable",
+    "group_spec",
+    "grouped",
     "next_deadline_us",
+    "placement",
+    "placement_of",
+    "planned",
     "submit",
+    "summarise",
 ]

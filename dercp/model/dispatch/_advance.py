@@ -39,7 +39,7 @@ from dercp.model.reasons import DispatchReason
 
 _UNANSWERED = frozenset({DispatchState.SUBMITTED, DispatchState.SENT})
 _MEASURED = frozenset({DispatchState.FOLLOWING, DispatchState.DEVIATING})
-_PROGRESS = {
+PROGRESS = {
     DispatchState.SUBMITTED: 0,
     DispatchState.SENT: 1,
     DispatchState.ACKED: 2,
@@ -65,7 +65,8 @@ class Transition(msgspec.Struct, frozen=True):
 def advance(dispatch: Dispatch, event: DispatchEvent, now_us: int) -> Transition:
     """The next state of a dispatch; a repeated, late or contradicting event changes nothing.
 
-    `now_us` is the headend's clock. It may step back; the timeline does not.
+    `now_us` is the headend's clock. It may step back; the timeline does not. To one that
+    was divided nothing happens but that somebody wants it to end (see `summarise`).
     """
     match event:
         case Sent():
@@ -98,14 +99,14 @@ def advance(dispatch: Dispatch, event: DispatchEvent, now_us: int) -> Transition
 def _sent(dispatch: Dispatch, now_us: int) -> Transition:
     if dispatch.state is not DispatchState.SUBMITTED or not deliverable(dispatch, now_us):
         return Transition(dispatch)
-    return _tell(
+    return tell(
         replace(dispatch, ever_sent=True),
         TimelineEntry(state=DispatchState.SENT, time_us=now_us, source=Source.HEADEND),
     )
 
 
 def _undelivered(dispatch: Dispatch, event: Undelivered, now_us: int) -> Transition:
-    if dispatch.state is not DispatchState.SENT:
+    if dispatch.state is not DispatchState.SENT or dispatch.is_group:
         return Transition(dispatch)
     entry = TimelineEntry(
         state=DispatchState.SUBMITTED,
@@ -113,7 +114,7 @@ def _undelivered(dispatch: Dispatch, event: Undelivered, now_us: int) -> Transit
         source=Source.HEADEND,
         reason=event.reason,
     )
-    return _tell(dispatch, entry)
+    return tell(dispatch, entry)
 
 
 def _tick(dispatch: Dispatch, event: Tick, now_us: int) -> Transition:
@@ -127,32 +128,48 @@ def _tick(dispatch: Dispatch, event: Tick, now_us: int) -> Transition:
     else:
         state, reason = DispatchState.UNKNOWN, DispatchReason.NO_END_HEARD
     entry = TimelineEntry(state=state, time_us=now_us, source=Source.HEADEND, reason=reason)
-    return _tell(dispatch, entry)
+    return tell(dispatch, entry)
 
 
 def _hear_edge(dispatch: Dispatch, word: Word, now_us: int) -> Transition:
     """The edge may skip steps: after a lost link its journal tells where things stand now."""
     if not _is_news(dispatch, word.state):
+        return _hear_shares(dispatch, word, now_us)
+    return tell(_with_facts(dispatch, word), _line(word, now_us))
+
+
+def _hear_shares(dispatch: Dispatch, word: Word, now_us: int) -> Transition:
+    """In the same state the shares may have changed: one more asset has failed, or is back."""
+    same_step = PROGRESS[word.state] == PROGRESS[dispatch.state]
+    if not _may_speak_of(dispatch) or dispatch.is_final or not same_step:
         return Transition(dispatch)
-    return _tell(_with_facts(dispatch, word), _line(word, now_us))
+    if word.placement is None or word.placement == dispatch.placement:
+        return Transition(dispatch)
+    entry = replace(_line(word, now_us), state=dispatch.state, reason=DispatchReason.SHARES_CHANGED)
+    return tell(_with_facts(dispatch, word), entry)
 
 
 def _is_news(dispatch: Dispatch, state: DispatchState) -> bool:
-    if not dispatch.ever_sent:
-        return False  # nobody can speak of what never left
+    if not _may_speak_of(dispatch):
+        return False
     if dispatch.state is DispatchState.UNKNOWN:
         return state in FINAL
     if dispatch.state in _MEASURED and state in _MEASURED:
         return state is not dispatch.state
-    return _PROGRESS[state] > _PROGRESS[dispatch.state]
+    return PROGRESS[state] > PROGRESS[dispatch.state]
+
+
+def _may_speak_of(dispatch: Dispatch) -> bool:
+    """Of what never left the edge knows nothing; of what was divided it knows the parts."""
+    return dispatch.ever_sent and not dispatch.is_group
 
 
 def _withdraw(dispatch: Dispatch, word: Withdrawing, now_us: int) -> Transition:
     """End what never left; of what may be with the edge, only record what is wanted."""
     if dispatch.is_final:
         return Transition(dispatch)
-    if not dispatch.ever_sent:
-        return _tell(_with_facts(dispatch, word), _line(word, now_us))
+    if not dispatch.ever_sent and not dispatch.is_group:
+        return tell(_with_facts(dispatch, word), _line(word, now_us))
     match word:
         case Rejected():
             wanted = False
@@ -171,18 +188,28 @@ def _withdraw(dispatch: Dispatch, word: Withdrawing, now_us: int) -> Transition:
         reason=DispatchReason.WITHDRAWN,
         detail=f"to be {word.state}: {word.detail or word.reason}",
     )
-    return _tell(replace(_with_facts(dispatch, word), withdrawn_as=word.state), entry)
+    return tell(replace(_with_facts(dispatch, word), withdrawn_as=word.state), entry)
 
 
 def _measure(dispatch: Dispatch, word: Measured, now_us: int) -> Transition:
     """The headend's own measurement says something only of a setpoint that is in force."""
     in_force = dispatch.state is DispatchState.APPLIED or dispatch.state in _MEASURED
-    if not in_force or word.state is dispatch.state:
+    if not in_force or word.state is dispatch.state or dispatch.is_group:
         return Transition(dispatch)
-    return _tell(dispatch, _line(word, now_us))
+    return tell(dispatch, _line(word, now_us))
 
 
 def _with_facts(dispatch: Dispatch, word: Word) -> Dispatch:
+    dispatch = replace(
+        dispatch,
+        clamps=word.clamps or dispatch.clamps,
+        placement=word.placement or dispatch.placement,
+        outcome=word.outcome or dispatch.outcome,
+    )
+    if dispatch.clamps:
+        dispatch = replace(dispatch, applied_mw=dispatch.clamps[-1].to_mw)
+    elif isinstance(word, Applied):
+        dispatch = replace(dispatch, applied_mw=dispatch.request.setpoint_mw)
     match word:
         case Applied(readback_mw=float(mw)) if math.isfinite(mw):
             return replace(dispatch, readback_mw=mw)
@@ -203,7 +230,7 @@ def _line(word: Word, now_us: int) -> TimelineEntry:
     )
 
 
-def _tell(dispatch: Dispatch, entry: TimelineEntry) -> Transition:
+def tell(dispatch: Dispatch, entry: TimelineEntry) -> Transition:
     """Add a line to the story; a long back and forth keeps its beginning and its end."""
     story = dispatch.timeline
     entry = replace(entry, time_us=max(entry.time_us, story[-1].time_us))

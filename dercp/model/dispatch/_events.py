@@ -4,7 +4,10 @@ from typing import ClassVar, TypeAlias
 
 import msgspec
 
+from dercp.model.dispatch._placement import Placement
 from dercp.model.dispatch._record import GRACE_S, DispatchState, Source
+from dercp.model.following import Outcome
+from dercp.model.guardrail import Clamp
 from dercp.model.reasons import DispatchReason
 
 # ------------------------------------------------------------ of the headend itself
@@ -29,11 +32,23 @@ class Tick(msgspec.Struct, frozen=True, tag=True):
 # ------------------------------------------------------------------- of the edge
 
 
-class _EdgeWord(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Something only the edge can say; `source_time_us` is the edge's clock."""
+class _Telling(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What the edge may add to whatever it says; `source_time_us` is the edge's clock.
+
+    `clamps` lead from the setpoint to what its limits left of it, `placement` says how a
+    site's setpoint stands with each asset, `outcome` what was measured until now.
+    """
+
+    source_time_us: int | None = None
+    clamps: tuple[Clamp, ...] = ()
+    placement: Placement | None = None
+    outcome: Outcome | None = None
+
+
+class _EdgeWord(_Telling, frozen=True, kw_only=True):
+    """Something only the edge can say."""
 
     source: ClassVar[Source] = Source.EDGE
-    source_time_us: int | None = None
 
 
 class Acked(_EdgeWord, frozen=True):
@@ -80,11 +95,10 @@ class ExpiredAtEdge(_EdgeWord, frozen=True):
 # ----------------------------------------------------- of the edge, or of others
 
 
-class _Word(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class _Word(_Telling, frozen=True, kw_only=True):
     """Something the edge says, unless `source` tells otherwise."""
 
     source: Source = Source.EDGE
-    source_time_us: int | None = None
 
 
 class FollowingSeen(_Word, frozen=True):

@@ -4,7 +4,10 @@ from enum import StrEnum
 
 import msgspec
 
+from dercp.model.dispatch._placement import Placement
 from dercp.model.dispatch._request import DispatchRequest
+from dercp.model.following import Outcome
+from dercp.model.guardrail import Clamp
 from dercp.model.time import us_from_s
 
 GRACE_S = 30.0
@@ -78,6 +81,13 @@ class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
         withdrawn_as: How the headend wants it to end, although only the edge can end it.
         superseded_by: The dispatch that took, or shall take, its place.
         flips_folded: Timeline entries left out of a long back and forth.
+        parent_id: The dispatch that the headend divided, of which this is a part.
+        children: The dispatches that the headend divided this one into.
+        placement: How it stands with each of those who share it, as last told; None where
+            it is not shared.
+        clamps: The limits that made the edge apply less than asked, in order.
+        applied_mw: What the limits left of the setpoint; None = not known.
+        outcome: What was measured in the end.
     """
 
     dispatch_id: str
@@ -91,6 +101,17 @@ class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
     withdrawn_as: DispatchState | None = None
     superseded_by: str | None = None
     flips_folded: int = 0
+    parent_id: str | None = None
+    children: tuple[str, ...] = ()
+    placement: Placement | None = None
+    clamps: tuple[Clamp, ...] = ()
+    applied_mw: float | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def is_group(self) -> bool:
+        """Whether the headend has divided it: then its children tell how it stands."""
+        return bool(self.children)
 
     @property
     def is_final(self) -> bool:
@@ -98,7 +119,14 @@ class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in FINAL
 
 
-def submit(dispatch_id: str, tenant_id: str, request: DispatchRequest, now_us: int) -> Dispatch:
+def submit(
+    dispatch_id: str,
+    tenant_id: str,
+    request: DispatchRequest,
+    now_us: int,
+    *,
+    parent_id: str | None = None,
+) -> Dispatch:
     """A new dispatch, from a request that was checked."""
     first = TimelineEntry(state=DispatchState.SUBMITTED, time_us=now_us, source=Source.OPERATOR)
     return Dispatch(
@@ -107,6 +135,7 @@ def submit(dispatch_id: str, tenant_id: str, request: DispatchRequest, now_us: i
         request=request,
         state=first.state,
         timeline=(first,),
+        parent_id=parent_id,
     )
 
 
@@ -114,6 +143,7 @@ def deliverable(dispatch: Dispatch, now_us: int) -> bool:
     """Whether it may be sent, or sent again: not answered, not withdrawn, not too late."""
     return (
         dispatch.state in {DispatchState.SUBMITTED, DispatchState.SENT}
+        and not dispatch.is_group
         and dispatch.withdrawn_as is None
         and now_us < _deliver_before_us(dispatch)
     )
@@ -121,12 +151,16 @@ def deliverable(dispatch: Dispatch, now_us: int) -> bool:
 
 def cancel_due(dispatch: Dispatch) -> bool:
     """Whether the edge is to be told, or told again, that the dispatch is cancelled."""
-    return dispatch.withdrawn_as is DispatchState.CANCELLED and not dispatch.is_final
+    return (
+        dispatch.withdrawn_as is DispatchState.CANCELLED
+        and not dispatch.is_final
+        and not dispatch.is_group
+    )
 
 
 def next_deadline_us(dispatch: Dispatch, grace_s: float = GRACE_S) -> int | None:
     """When a `Tick` with the same grace next changes the dispatch; None = never."""
-    if dispatch.is_final:
+    if dispatch.is_final or dispatch.is_group:
         return None
     if dispatch.ever_sent:
         return dispatch.request.until_us + us_from_s(grace_s)

@@ -1,12 +1,14 @@
 """What is asked of a dispatch, and whether it may be asked."""
 
 import math
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import msgspec
 
 from dercp.model.asset import AssetSpec
 from dercp.model.errors import ModelError
+from dercp.model.guardrail import OnLimit
 from dercp.model.time import us_from_s
 
 DEFAULT_DURATION_S = 900.0
@@ -25,7 +27,13 @@ class SiteTarget(msgspec.Struct, frozen=True, tag="site"):
     site_id: str
 
 
-Target: TypeAlias = AssetTarget | SiteTarget
+class PortfolioTarget(msgspec.Struct, frozen=True, tag="portfolio"):
+    """A portfolio; the headend splits the setpoint, once more at each of its sites."""
+
+    portfolio_id: str
+
+
+Target: TypeAlias = AssetTarget | SiteTarget | PortfolioTarget
 
 
 class DispatchRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +41,8 @@ class DispatchRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `setpoint_mw` is positive from the asset into the grid. The edge must have accepted by
     `deliver_by_us`, or never. Of two leases the greater `priority` holds the asset.
+    `on_limit` is what the edge does where a limit stands against it. `schedule_id` names the
+    plan that it is a block of ("" = it stands alone), `block` counts from 0 within it.
     """
 
     target: Target
@@ -43,12 +53,23 @@ class DispatchRequest(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     reason: str = ""
     requested_by: str = ""
+    on_limit: OnLimit = OnLimit.CLAMP
+    schedule_id: str = ""
+    block: int = 0
+
+
+class GroupSpec(msgspec.Struct, frozen=True):
+    """What a site or portfolio was built for, as the sum of its assets' nameplates."""
+
+    group_id: str
+    p_min_mw: float
+    p_max_mw: float
 
 
 class DispatchLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much one dispatch may ask."""
+    """How much one dispatch may ask. The horizon is 48 h, so that a day-ahead plan fits."""
 
-    horizon_s_max: float = 86_400.0
+    horizon_s_max: float = 172_800.0
     priority_max: int = 1_000
     text_chars_max: int = 500
 
@@ -71,10 +92,22 @@ def default_deliver_by_us(until_us: int, now_us: int) -> int:
     return min(until_us, now_us + us_from_s(DEFAULT_DELIVER_WITHIN_S))
 
 
+def group_spec(group_id: str, specs: Iterable[AssetSpec]) -> GroupSpec:
+    """The nameplate of all these assets together."""
+    everyone = tuple(specs)
+    return GroupSpec(
+        group_id,
+        math.fsum(spec.p_min_mw for spec in everyone),
+        math.fsum(spec.p_max_mw for spec in everyone),
+    )
+
+
 def check_request(
-    request: DispatchRequest, spec: AssetSpec, now_us: int, limits: DispatchLimits
+    request: DispatchRequest, spec: AssetSpec | GroupSpec, now_us: int, limits: DispatchLimits
 ) -> None:
-    """Refuse what the asset cannot do or nobody can mean, at its first fault.
+    """Refuse what the target cannot do or nobody can mean, at its first fault.
+
+    `spec` is the asset's, or for a site or portfolio that of `group_spec`.
 
     Raises:
         DispatchError: `not_finite`, `outside_nameplate`, `start_too_early`,
@@ -97,15 +130,16 @@ def check_request(
             )
 
 
-def _check_setpoint(setpoint_mw: float, spec: AssetSpec) -> None:
+def _check_setpoint(setpoint_mw: float, spec: AssetSpec | GroupSpec) -> None:
     pointer = "/setpoint_mw"
     if not math.isfinite(setpoint_mw):
         raise DispatchError("not_finite", pointer, "setpoint_mw must be a finite number of MW")
+    name = spec.asset_id if isinstance(spec, AssetSpec) else spec.group_id
     if not spec.p_min_mw <= setpoint_mw <= spec.p_max_mw:
         raise DispatchError(
             "outside_nameplate",
             pointer,
-            f"setpoint_mw {setpoint_mw:g} is outside the nameplate of {spec.asset_id}, "
+            f"setpoint_mw {setpoint_mw:g} is outside the nameplate of {name}, "
             f"{spec.p_min_mw:g} to {spec.p_max_mw:g} MW",
         )
 
