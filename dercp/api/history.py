@@ -110,8 +110,11 @@ async def get_history(call: Call[HistoryQuery]) -> Stream[HistoryResource]:
     )
     wanted = Wanted(reader, span, query.resolution)
     if call.media_type == JSON:
+        # Asked before the part is read: what comes in meanwhile is not promised to be in it.
+        with _told():
+            until_us = await reader.complete_until(span.agent_id)
         part = await wanted.part(query.cursor, query.limit or DEFAULT_ROWS)
-        head = await _head(wanted, part)
+        head = await _head(wanted, part, until_us)
         return Stream(chunks=_json_chunks(head, part))
     query.must_be_whole()
     # Before the answer begins, so that it can still be a refusal.
@@ -139,11 +142,10 @@ async def list_gaps(call: Call[GapQuery]) -> Page[GapResource]:
     return Page(items=list(map(gap_resource, page.gaps)), next=number_cursor(page.next_after))
 
 
-async def _head(wanted: Wanted, part: Part) -> HistoryResource:
+async def _head(wanted: Wanted, part: Part, until_us: int | None) -> HistoryResource:
     """All of the answer but its rows."""
     span = wanted.span
     with _told():
-        until_us = await wanted.reader.complete_until(span.agent_id)
         gaps = await wanted.reader.gaps(
             span.agent_id, span.from_us, span.to_us, after=None, limit=GAPS_TOLD
         )

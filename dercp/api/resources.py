@@ -6,6 +6,7 @@ null; a member is left out only where this says so (`UNSET`). Times are RFC 3339
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
@@ -223,6 +224,8 @@ def _doubtful(view: PointView) -> PointResource:
     return PointResource(view.value, view.unit, quality, reason_words(view.reasons))
 
 
+# Of a few reasons there are few sets, and an hour of history may tell one a thousand times.
+@lru_cache(maxsize=256)
 def reason_words(reasons: Reason) -> tuple[str, ...]:
     """The set as words: OUT_OF_RANGE | STALE gives ("stale", "out_of_range")."""
     return tuple(str(reason.name).lower() for reason in reasons)

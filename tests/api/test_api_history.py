@@ -223,3 +223,22 @@ async def test_history_that_cannot_be_read(client: CheckedClient, headend: FakeH
 async def test_nobody_has_a_history(client: CheckedClient) -> None:
     """An unknown asset is a 404, not an empty history."""
     assert (await client.get("/assets/x/history")).problem == "not-found"
+
+
+async def test_how_far_it_is_complete_is_asked_before_the_part_is_read(
+    client: CheckedClient, headend: FakeHeadend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes in between is not promised to be in the part."""
+    real, asked = headend.history.samples, []
+
+    async def samples(*args: Any, **kwargs: Any) -> Any:
+        asked.append("part")
+        return await real(*args, **kwargs)
+
+    async def complete_until(_agent_id: str) -> None:
+        asked.append("complete_until")
+
+    monkeypatch.setattr(headend.history, "samples", samples)
+    monkeypatch.setattr(headend.history, "complete_until", complete_until)
+    await client.get(f"{HISTORY}?{MINUTE}")
+    assert asked == ["complete_until", "part"]
