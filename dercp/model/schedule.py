@@ -17,10 +17,10 @@ from dercp.model.dispatch import (
     DispatchLimits,
     DispatchRequest,
     GroupSpec,
-    OnLimit,
     Target,
     check_request,
 )
+from dercp.model.guardrail import OnLimit
 
 __all__ = [
     "BLOCKS_MAX",
