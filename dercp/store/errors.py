@@ -15,6 +15,13 @@ class StoreBusy(StoreError):
     """Another process holds the store: a second headend, or a tool with a lock."""
 
 
+class StoreAway(StoreBusy):
+    """The store's server does not answer, or not in time. Try again: it is reconnected to.
+
+    A write may have been done all the same, if it was cut off in its commit.
+    """
+
+
 class StoreNewer(StoreError):
     """A newer release wrote the store; this one would harm it."""
 

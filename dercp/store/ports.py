@@ -3,8 +3,8 @@
 Valid for every port:
 
 - Durable means: on return it has reached the disk and survives the loss of power. A call
-  that raised left nothing behind, with one exception: after `StoreFailed` the write may
-  be found when the store is opened anew.
+  that raised left nothing behind, with two exceptions: after `StoreFailed` the write may
+  be found when the store is opened anew, after `StoreAway` when its server is back.
 - A cancelled write is done wholly or not at all, and its caller does not learn which;
   nobody else's write is touched.
 - Writes wait for their turn (backpressure); none is refused for want of a place. They take
@@ -34,6 +34,7 @@ from dercp.store.records import (
     Quarantined,
     RegistrationRecord,
     RegistryContents,
+    SampleRow,
     SessionRecord,
     SiteRecord,
     SpoolSequences,
@@ -269,6 +270,16 @@ class Historian(Protocol):
 
         Ageing out takes nothing away here. `dercp.model.completeness` reads it.
         """
+        ...
+
+
+class RowsOf(Protocol):
+    """Reads wide rows out of a frame: a store keeps payloads without knowing their encoding."""
+
+    def __call__(
+        self, registration: RegistrationRecord, frame: FrameRecord
+    ) -> Sequence[SampleRow] | None:
+        """The rows of a frame written under that registration; None: it cannot be read."""
         ...
 
 

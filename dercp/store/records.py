@@ -131,6 +131,18 @@ class FrameRecord(Record, frozen=True, kw_only=True, gc=False):
     payload: bytes
 
 
+class SampleRow(Record, frozen=True, kw_only=True, gc=False):
+    """What a frame says of one asset at one time, for a store that keeps wide rows too."""
+
+    site_id: str | None
+    asset_id: str
+    source_time_us: int
+    # By the name of the point; one that is not known is not in it.
+    values: Mapping[str, float]
+    # By the name of the point, of those that are not good: "uncertain" or "bad".
+    qualities: Mapping[str, str]
+
+
 class GapRecord(Record, frozen=True, kw_only=True):
     """Batches that the edge declared it will never send, both sequences included."""
 

@@ -1,11 +1,10 @@
 """Gap declarations as rows, those of one loss as one."""
 
-from collections.abc import Sequence
-
 import apsw
-from msgspec.structs import astuple, replace
+from msgspec.structs import astuple
 
 from dercp.model.completeness import Stretch
+from dercp.store.merging import merge_gaps
 from dercp.store.records import GapPage, GapRecord
 from dercp.store.sqlite._connection import Row
 from dercp.store.sqlite._spools import Spool
@@ -46,30 +45,11 @@ def put_gap(db: apsw.Connection, spool: Spool, gap: GapRecord) -> None:
         return
     touching = _touching(db, spool.key, gap)
     db.executemany(_DROP, [(position,) for position, _ in touching])
-    merged = _merge([known for _, known in touching], gap)
+    merged = merge_gaps((known for _, known in touching), gap)
     # In the place of the oldest: where pages were read up to stays as it was.
     position = min((position for position, _ in touching), default=None)
     change = db.execute(_COUNT_CHANGE).get
     db.execute(_PUT, (position, spool.key, *astuple(merged)[3:], change))
-
-
-def _merge(known: Sequence[GapRecord], gap: GapRecord) -> GapRecord:
-    """One gap of those that touch a new one, and the new one."""
-    merged = gap
-    for each in known:
-        if each.first_sequence <= gap.first_sequence and gap.last_sequence <= each.last_sequence:
-            return each
-        if gap.first_sequence <= each.first_sequence and each.last_sequence <= gap.last_sequence:
-            continue
-        merged = replace(
-            merged,
-            first_sequence=min(merged.first_sequence, each.first_sequence),
-            last_sequence=max(merged.last_sequence, each.last_sequence),
-            from_us=min(merged.from_us, each.from_us),
-            to_us=max(merged.to_us, each.to_us),
-            samples=merged.samples + each.samples,
-        )
-    return merged
 
 
 def drop_filled(db: apsw.Connection, spool: Spool, sequence: int) -> None:
