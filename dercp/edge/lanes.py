@@ -193,10 +193,10 @@ class Lanes:
 
     def pass_time(self, now_s: float) -> None:
         """Time has passed: what was not acknowledged in time goes out again."""
-        since_s = now_s - self._limits.acknowledged_within_s
         overdue = []
         for first, flight in self._flights.items():  # in the order they were sent
-            if flight.sent_s > since_s:
+            # Added as in `next_change_s`: rounded otherwise, that moment would come for ever.
+            if flight.sent_s + self._limits.acknowledged_within_s > now_s:
                 break
             overdue.append(first)
         for first in overdue:

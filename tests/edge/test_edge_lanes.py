@@ -140,6 +140,15 @@ def test_what_is_overdue_goes_again_as_backlog() -> None:
     assert play.at(60.0).send() == "B1 B3"
 
 
+@given(sent_s=st.floats(0.0, 1e6))
+def test_when_the_next_change_is_due_it_comes(sent_s: float) -> None:
+    """Whatever floats round to: who waits until then must not find that nothing has changed."""
+    play = Play(backlog=0).at(sent_s).produce()
+    play.send()
+    due_s = play.lanes.next_change_s(sent_s)
+    assert play.at(due_s).lanes.flights == 0
+
+
 def test_a_burst_whose_acknowledgements_are_lost_does_not_stop_the_backlog() -> None:
     """It rests, and goes on."""
     play = Play(backlog=100, size=16 * KIB)
