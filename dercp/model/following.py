@@ -35,6 +35,7 @@ __all__ = [
     "follow",
     "observe",
     "outcome",
+    "redirect",
     "tolerance_of",
 ]
 
@@ -109,6 +110,7 @@ class Following(msgspec.Struct, frozen=True, kw_only=True):
         power_until_us: How long it may be taken for the present.
         sampled_us: When the latest measurement was made.
         out_since_us: Since when the power has been out of tolerance; None = it is within.
+        since_us: Since when it is this setpoint; settling counts from here.
     """
 
     setpoint_mw: float
@@ -121,6 +123,7 @@ class Following(msgspec.Struct, frozen=True, kw_only=True):
     power_until_us: int = 0
     sampled_us: int | None = None
     out_since_us: int | None
+    since_us: int
     verdict: Verdict = Verdict.SETTLING
     delivered_mwh: float = 0.0
     known_us: int = 0
@@ -153,6 +156,7 @@ def follow(
         interval_s=interval_s,
         at_us=from_us,
         out_since_us=from_us,
+        since_us=from_us,
     )
 
 
@@ -174,6 +178,14 @@ def observe(
         samples_good=before.samples_good + good,
     )
     return now if power_mw is None or not counts else _judged(now, time_us, power_mw)
+
+
+def redirect(before: Following, time_us: int, setpoint_mw: float, until_us: int) -> Following:
+    """Go on against another setpoint, or to another end; a new setpoint may take its settling."""
+    now = replace(_accounted(before, time_us), until_us=until_us)
+    if setpoint_mw == now.setpoint_mw:
+        return now
+    return replace(now, setpoint_mw=setpoint_mw, since_us=time_us, out_since_us=time_us)
 
 
 def outcome(following: Following, ended_us: int) -> Outcome:
@@ -229,7 +241,7 @@ def _accounted(before: Following, time_us: int) -> Following:
     if before.power_mw is None or known_end_us == before.at_us:
         return replace(before, at_us=end_us)
     known_us = known_end_us - before.at_us
-    settled_us = before.from_us + us_from_s(before.tolerance.settling_s)
+    settled_us = before.since_us + us_from_s(before.tolerance.settling_s)
     judged_us = max(0, known_end_us - max(before.at_us, settled_us))
     followed = before.tolerance.holds(before.setpoint_mw, before.power_mw)
     return replace(

@@ -18,11 +18,17 @@ from dercp.model.dispatch import (
     ExpiredAtEdge,
     Failed,
     FollowingSeen,
+    PortfolioTarget,
     Rejected,
+    Share,
+    ShareState,
     SiteTarget,
     Superseded,
+    placement,
     submit,
 )
+from dercp.model.following import Outcome
+from dercp.model.guardrail import Clamp, OnLimit
 from dercp.wire import v1
 from dercp.wire.dispatch import (
     SENTENCE_CHARS_MAX,
@@ -50,11 +56,44 @@ requests = st.builds(
     priority=st.integers(-(2**31), 2**31 - 1),
     reason=texts,
     requested_by=texts,
+    on_limit=st.sampled_from(OnLimit),
+    schedule_id=st.just("") | ids,
+)
+powers_mw = st.floats(-1000, 1000)
+counts = st.integers(0, 2**40)
+shares = st.builds(
+    Share,
+    id=ids,
+    setpoint_mw=powers_mw,
+    state=st.sampled_from(ShareState),
+    limit=texts,
+    reason=texts,
+    detail=texts,
+    readback_mw=st.none() | powers_mw,
+)
+outcomes = st.builds(
+    Outcome,
+    setpoint_mw=powers_mw,
+    from_us=times_us,
+    until_us=times_us,
+    energy_asked_mwh=powers_mw,
+    energy_delivered_mwh=st.none() | powers_mw,
+    # Percents that come back from their hundredths as they were.
+    followed_pct=st.none() | st.sampled_from([0.0, 25.0, 50.0, 100.0]),
+    known_pct=st.sampled_from([0.0, 25.0, 50.0, 100.0]),
+    samples_good=counts,
+    samples_expected=counts,
 )
 said: dict[str, Any] = {
     "source_time_us": st.none() | times_us,
     "reason": texts,
     "detail": texts,
+    "clamps": st.lists(st.builds(Clamp, texts, powers_mw, powers_mw, texts), max_size=3).map(tuple),
+    "placement": st.none()
+    | st.lists(shares, max_size=3, unique_by=lambda share: share.id).map(
+        lambda parts: placement(1.0, parts)
+    ),
+    "outcome": st.none() | outcomes,
 }
 words: st.SearchStrategy[EdgeWord] = st.one_of(
     st.builds(Acked, **said),
@@ -82,6 +121,15 @@ def test_a_dispatch_arrives_as_it_was_asked(dispatch_id: str, request: DispatchR
     arrived = decode_downlink(encode_downlink(downlink)).dispatch
     assert arrived is not None
     assert order_from_wire(arrived) == Order(dispatch_id=dispatch_id, revision=1, request=request)
+
+
+def test_a_portfolios_dispatch_goes_to_no_edge() -> None:
+    """The headend divides it."""
+    request = DispatchRequest(
+        target=PortfolioTarget("north"), setpoint_mw=1.0, start_us=1, until_us=2, deliver_by_us=2
+    )
+    with pytest.raises(ValueError, match="is divided"):
+        dispatch_to_wire(submit("d-1", "default", request, 1))
 
 
 @given(ids, st.integers(0, 2**32 - 1), words)

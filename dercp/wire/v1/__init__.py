@@ -981,12 +981,14 @@ class Outcome(betterproto2.Message):
 
     followed_share: "float" = betterproto2.field(1, betterproto2.TYPE_DOUBLE)
     """
-    Of the time that was measured after settling, the share within tolerance, 0 to 1.
+    Of the time that was measured after settling, the share within tolerance, 0 to 1; NaN =
+    there was none.
     """
 
     delivered_mwh: "float" = betterproto2.field(2, betterproto2.TYPE_DOUBLE)
     """
-    Energy into the grid while the lease was in force, and what the setpoint asked for.
+    Energy into the grid while the lease was in force (NaN = never measured), and what the
+    setpoint asked for.
     """
 
     asked_mwh: "float" = betterproto2.field(3, betterproto2.TYPE_DOUBLE)
@@ -999,6 +1001,18 @@ class Outcome(betterproto2.Message):
     from_us: "int" = betterproto2.field(5, betterproto2.TYPE_INT64)
 
     to_us: "int" = betterproto2.field(6, betterproto2.TYPE_INT64)
+
+    setpoint_mw: "float" = betterproto2.field(7, betterproto2.TYPE_DOUBLE)
+    """
+    What was asked for.
+    """
+
+    samples_good: "int" = betterproto2.field(8, betterproto2.TYPE_UINT64)
+    """
+    Measurements of good quality, and how many there should have been.
+    """
+
+    samples_expected: "int" = betterproto2.field(9, betterproto2.TYPE_UINT64)
 
 
 default_message_pool.register_message("dercp.v1", "Outcome", Outcome)

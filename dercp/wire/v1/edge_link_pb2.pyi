@@ -523,20 +523,26 @@ class Allocation(_message.Message):
     def __init__(self, asset_id: _Optional[str] = ..., setpoint_mw: _Optional[float] = ..., state: _Optional[_Union[AllocationState, str]] = ..., limit: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., readback_mw: _Optional[float] = ...) -> None: ...
 
 class Outcome(_message.Message):
-    __slots__ = ("followed_share", "delivered_mwh", "asked_mwh", "completeness", "from_us", "to_us")
+    __slots__ = ("followed_share", "delivered_mwh", "asked_mwh", "completeness", "from_us", "to_us", "setpoint_mw", "samples_good", "samples_expected")
     FOLLOWED_SHARE_FIELD_NUMBER: _ClassVar[int]
     DELIVERED_MWH_FIELD_NUMBER: _ClassVar[int]
     ASKED_MWH_FIELD_NUMBER: _ClassVar[int]
     COMPLETENESS_FIELD_NUMBER: _ClassVar[int]
     FROM_US_FIELD_NUMBER: _ClassVar[int]
     TO_US_FIELD_NUMBER: _ClassVar[int]
+    SETPOINT_MW_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_GOOD_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_EXPECTED_FIELD_NUMBER: _ClassVar[int]
     followed_share: float
     delivered_mwh: float
     asked_mwh: float
     completeness: float
     from_us: int
     to_us: int
-    def __init__(self, followed_share: _Optional[float] = ..., delivered_mwh: _Optional[float] = ..., asked_mwh: _Optional[float] = ..., completeness: _Optional[float] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ...) -> None: ...
+    setpoint_mw: float
+    samples_good: int
+    samples_expected: int
+    def __init__(self, followed_share: _Optional[float] = ..., delivered_mwh: _Optional[float] = ..., asked_mwh: _Optional[float] = ..., completeness: _Optional[float] = ..., from_us: _Optional[int] = ..., to_us: _Optional[int] = ..., setpoint_mw: _Optional[float] = ..., samples_good: _Optional[int] = ..., samples_expected: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ("time_us", "spool")
