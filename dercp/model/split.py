@@ -168,11 +168,13 @@ def aggregate(group_id: str, members: Iterable[Capacity]) -> Capacity:
         min_mw=fixed_mw + math.fsum(member.min_mw for member in moving),
         max_mw=fixed_mw + math.fsum(member.max_mw for member in moving),
         weight_mw=math.fsum(member.weight_mw for member in moving),
-        limit_low=_common(member.limit_low for member in moving),
-        limit_high=_common(member.limit_high for member in moving),
+        limit_low=_common({member.limit_low for member in moving}, DispatchReason.NAMEPLATE),
+        limit_high=_common({member.limit_high for member in moving}, DispatchReason.NAMEPLATE),
         dead_low_mw=-_least_step(falling),
         dead_high_mw=_least_step(rising),
-        excluded="" if active else _common(member.excluded for member in everyone),
+        excluded=""
+        if active
+        else _common({member.excluded for member in everyone}, DispatchReason.OUT_OF_SERVICE),
     )
 
 
@@ -309,6 +311,7 @@ def _least_step(vessels: list[_Vessel]) -> float:
     return min((vessel.step_mw for vessel in able), default=0.0)
 
 
-def _common(reasons: Iterable[str]) -> str:
-    different = set(reasons)
-    return different.pop() if len(different) == 1 else DispatchReason.SEVERAL
+def _common(reasons: set[str], of_nobody: str) -> str:
+    if not reasons:
+        return of_nobody
+    return min(reasons) if len(reasons) == 1 else DispatchReason.SEVERAL
