@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from actors import Actor, Context
-from dercp.store.errors import StoreBusy, StoreFull
+from dercp.headend.patience import PASSING
 
 if TYPE_CHECKING:
     from dercp.model.time import Clock
@@ -39,7 +39,7 @@ class AgeingActor(Actor[None]):
         """One step, and how long to wait for the next."""
         try:
             pruned = await self._history.prune(self._clock())
-        except (StoreFull, StoreBusy) as error:
+        except PASSING as error:
             log.error("history_not_pruned", why=str(error))
             return LOOK_EVERY_S
         if pruned.frames:

@@ -25,6 +25,7 @@ from dercp.headend.messages import (
     EdgeSaid,
     Submit,
 )
+from dercp.headend.patience import PASSING, until_it_answers
 from dercp.headend.round import Round
 from dercp.model.dispatch import (
     AssetTarget,
@@ -41,7 +42,6 @@ from dercp.model.dispatch import (
     submit,
 )
 from dercp.model.errors import ModelError
-from dercp.store.errors import StoreBusy, StoreFull
 from dercp.store.ports import COMMIT_ITEMS_MAX
 from dercp.store.records import IdempotencyRecord
 
@@ -95,7 +95,7 @@ class DeskActor(Actor[DeskMessage]):
     async def on_start(self, context: Context[DeskMessage]) -> None:
         """Take up what was open when the headend, or this desk, went down."""
         self._book.clear()
-        reopened = await self._ledger.open()
+        reopened = await until_it_answers(self._ledger.open, context.random)
         for dispatch in reopened:
             self._book.put(dispatch)
         self._failed = [
@@ -131,23 +131,21 @@ class DeskActor(Actor[DeskMessage]):
         return max(0.0, nap_s)
 
     async def _work(self, batch: Sequence[Envelope[DeskMessage]]) -> None:
-        """One round, repeated for as long as the store has no room for it."""
+        """One round, repeated for as long as the store cannot take it."""
         while True:
             this = Round(self._book, self._clock(), self._retry_at)
-            await self._fetch(batch, this)
-            self._send_waiting(this)
-            for envelope in batch:
-                self._decide(envelope, this)
-            self._let_time_pass(this)
             try:
+                await self._fetch(batch, this)
+                self._send_waiting(this)
+                for envelope in batch:
+                    self._decide(envelope, this)
+                self._let_time_pass(this)
                 for dispatches, keys in this.commits(COMMIT_ITEMS_MAX):
                     await self._ledger.commit(dispatches, keys)
-            except (StoreFull, StoreBusy) as error:
+            except PASSING as error:
                 self._book.stuck_because = str(error)
                 log.error("dispatches_not_written", error=str(error))
-                for envelope, _ in this.answers:
-                    envelope.refuse(DeskBusy(RETRY_S, "the store takes nothing now"))
-                batch = [each for each in batch if not isinstance(each.body, Submit)]
+                batch = _without_submits(batch)
                 await trio.sleep(RETRY_S)
             else:
                 self._book.stuck_because = ""
@@ -320,3 +318,13 @@ class DeskActor(Actor[DeskMessage]):
             reason=entry.reason or None,
             source=entry.source.value,
         )
+
+
+def _without_submits(
+    batch: Sequence[Envelope[DeskMessage]],
+) -> Sequence[Envelope[DeskMessage]]:
+    """What must be worked on; who hands in a dispatch is asked to come again."""
+    for envelope in batch:
+        if isinstance(envelope.body, Submit):
+            envelope.refuse(DeskBusy(RETRY_S, "the store takes nothing now"))
+    return [each for each in batch if not isinstance(each.body, Submit)]

@@ -34,6 +34,7 @@ from dercp.headend.messages import (
     SiteRef,
     Superseded,
 )
+from dercp.headend.patience import until_it_answers
 from dercp.headend.restoring import read_roster
 from dercp.headend.roster import AgentEntry, Roster, SiteEntry
 from dercp.headend.site import SiteActor
@@ -79,8 +80,7 @@ class FleetActor(Actor[FleetMessage]):
 
     async def on_start(self, context: Context[FleetMessage]) -> None:
         """Read the roster from the store."""
-        left_open = await self._store.sessions.close_open(self._clock(), "headend_restarted")
-        await read_roster(self._store, self._roster, self._settings)
+        left_open = await until_it_answers(self._restore, context.random)
         if self._roster.agents:
             log.info(
                 "fleet_restored",
@@ -88,6 +88,11 @@ class FleetActor(Actor[FleetMessage]):
                 assets=len(self._roster.twins),
                 sessions_left_open=left_open,
             )
+
+    async def _restore(self) -> int:
+        left_open = await self._store.sessions.close_open(self._clock(), "headend_restarted")
+        await read_roster(self._store, self._roster, self._settings)
+        return left_open
 
     async def run(self, context: Context[FleetMessage]) -> None:
         """Keep a site actor per site for as long as this incarnation lives."""

@@ -26,6 +26,7 @@ from dercp.headend.history_reader import HistoryReader
 from dercp.headend.messages import DrainAgent, Submit
 from dercp.headend.operations import HeadendOperations
 from dercp.headend.parts import Ground
+from dercp.headend.patience import PASSING
 from dercp.headend.reader import RosterReader
 from dercp.headend.supervision import RESTART
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from actors import Event, System
     from dercp.headend.book import DispatchBook
+    from dercp.headend.draining import Drain
     from dercp.headend.listener import Door
     from dercp.headend.messages import DeskRef
     from dercp.headend.settings import HeadendSettings
@@ -69,6 +71,8 @@ class DeskFront:
             DispatchError: The request is outside what the asset allows.
             DeskBusy: It was not taken in time; the same key makes a repetition safe.
         """
+        if self._book.stuck_because:
+            raise DeskBusy(RETRY_S, "the store takes nothing now")
         message = Submit(request=request, key=key, fingerprint=fingerprint)
         try:
             return await self._desk.ask(message, within_s=self._submit_within_s)
@@ -76,8 +80,18 @@ class DeskFront:
             raise DeskBusy(RETRY_S) from error
 
     async def dispatch(self, dispatch_id: str) -> Dispatch | None:
-        """A dispatch in its newest state."""
-        return self._book.get(dispatch_id) or await self._ledger.get(dispatch_id)
+        """A dispatch in its newest state.
+
+        Raises:
+            DeskBusy: It is not remembered here, and the store cannot be read now.
+        """
+        remembered = self._book.get(dispatch_id)
+        if remembered is not None:
+            return remembered
+        try:
+            return await self._ledger.get(dispatch_id)
+        except PASSING as error:
+            raise DeskBusy(RETRY_S, "the store cannot be read now") from error
 
 
 class Headend:
@@ -104,7 +118,7 @@ class Headend:
         settings, store = ground.settings, ground.store
         self.system = system
         self.reader = RosterReader(ground.roster, settings=settings, clock=ground.clock)
-        self.history = HistoryReader(store.registry, ground.history, settings=settings)
+        self.history = HistoryReader(store.registry, ground.archive, settings=settings)
         self.desk = DeskFront(
             desk, ground.book, store.dispatches, submit_within_s=settings.submit_within_s
         )
@@ -142,6 +156,7 @@ async def open_headend(
     *,
     settings: HeadendSettings,
     clock: Clock,
+    drain: Drain | None = None,
     seed: int | None = None,
     new_id: Callable[[int], str] = new_dispatch_id,
 ) -> AsyncIterator[Headend]:
@@ -153,6 +168,7 @@ async def open_headend(
         door: Where agents call.
         settings: How much of everything.
         clock: The wall clock.
+        drain: The way from `history` to another store, which then is the historian.
         seed: Makes the randomness of a test repeatable.
         new_id: Names a dispatch taken at that time.
 
@@ -161,12 +177,15 @@ async def open_headend(
         StoreError: The store cannot be read.
         RestartsExceeded: The headend could not go on, out of the block.
     """
-    ground = Ground(store, history, settings, clock)
+    ground = Ground(store, history, settings, clock, drain)
     async with open_system("headend", seed=seed, grace_s=settings.stop_within_s) as system:
         system.events.listen(_log_event)
         desk = await system.root.start(parts.desk(ground, new_id))
         ingest = parts.start_ingest(ground, system.root)
-        system.root.start_nowait(parts.ageing(ground))
+        system.root.start_nowait(parts.ageing(ground, "ageing", history))
+        if drain is not None:
+            system.root.start_nowait(parts.draining(ground, drain))
+            system.root.start_nowait(parts.ageing(ground, "store-ageing", drain.destination))
         # Without the fleet no session is worth anything; without sessions no listener.
         core = await system.root.supervise(
             SupervisorSpec(name="core", strategy=Strategy.REST_FOR_ONE, restart=RESTART)

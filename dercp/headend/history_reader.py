@@ -34,11 +34,12 @@ from dercp.wire.registration import decode_registration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dercp.headend.archive import Archive
     from dercp.headend.history_views import HistorySpan
     from dercp.headend.settings import HeadendSettings
     from dercp.model.asset import Registration
     from dercp.model.reading import Reading
-    from dercp.store.ports import Historian, Registry
+    from dercp.store.ports import Registry
     from dercp.store.records import FrameRecord
     from dercp.wire.payload import PayloadSchema, Row
 
@@ -58,18 +59,16 @@ class HistoryReader:
 
     Characteristics:
         Order: by source time, then by arrival, whatever the order of the log.
-        Twice: the log holds each batch once, so each sample is given once.
+        Twice: the archive gives each batch once, so each sample is given once.
         Bound: `history_reads_max` reads at a time, the others wait their turn; each holds a
             page of frames and one page of its answer. `history_layouts_max` registrations
             are remembered; the longest unused is forgotten.
         Bad batches: left out and counted, they keep no other one back.
     """
 
-    def __init__(
-        self, registry: Registry, history: Historian, *, settings: HeadendSettings
-    ) -> None:
+    def __init__(self, registry: Registry, archive: Archive, *, settings: HeadendSettings) -> None:
         self._registry = registry
-        self._history = history
+        self._archive = archive
         self._settings = settings
         self._turns = trio.CapacityLimiter(settings.history_reads_max)
         self._layouts: OrderedDict[bytes, _Layout] = OrderedDict()
@@ -119,7 +118,7 @@ class HistoryReader:
             HistoryUnavailable: The store cannot read.
         """
         with _store_told():
-            spools = await self._history.sequences(self._settings.tenant_id, agent_id)
+            spools = await self._archive.sequences(self._settings.tenant_id, agent_id)
         return complete_until(joined(spool.stored, spool.declared) for spool in spools)
 
     async def gaps(
@@ -132,7 +131,7 @@ class HistoryReader:
         """
         tenant_id = self._settings.tenant_id
         with _store_told():
-            page = await self._history.gaps(tenant_id, agent_id, from_us, to_us, after, limit)
+            page = await self._archive.gaps(tenant_id, agent_id, from_us, to_us, after, limit)
         gaps = tuple(
             GapView(
                 agent_id=gap.agent_id,
@@ -151,14 +150,14 @@ class HistoryReader:
 
     async def _scan(self, span: HistorySpan, collector: _Collector, frames_max: int) -> int:
         """Show the collector each row of the span; return how many batches were unreadable."""
-        tenant_id, bad_batches, rows_since = self._settings.tenant_id, 0, 0
-        after: int | None = None
+        bad_batches = rows_since = 0
         async with self._turns:
+            scan = self._archive.frames(self._settings.tenant_id, span.agent_id)
             while True:
                 with _store_told():
-                    page = await self._history.frames(
-                        tenant_id, span.agent_id, span.from_us, collector.to_us, after, frames_max
-                    )
+                    page = await scan.next_page(span.from_us, collector.to_us, frames_max)
+                if page is None:
+                    return bad_batches
                 bad_batches += page.corrupt
                 for frame in page.frames:
                     rows_since += frame.samples
@@ -169,9 +168,6 @@ class HistoryReader:
                         await self._show(frame, span, collector)
                     except WireError:
                         bad_batches += 1
-                after = page.next_after
-                if after is None:
-                    return bad_batches
 
     async def _show(self, frame: FrameRecord, span: HistorySpan, collector: _Collector) -> None:
         layout = await self._layout(frame.registration_id)

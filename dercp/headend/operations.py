@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors import Crashed, DeadLetter, Escalated, Overflowed, Restarted, State
-from dercp.headend.views import SystemView
+from dercp.headend.views import DrainView, SystemView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,6 +35,8 @@ class HeadendOperations:
         self._book = ground.book
         self._store = ground.store
         self._history = ground.history
+        self._drain = ground.drain
+        self._clock = ground.clock
         self._counts = ground.counts
         self._core = tuple(core)
         self.draining = False
@@ -42,27 +44,50 @@ class HeadendOperations:
     def system(self) -> SystemView:
         """Totals, and whether the headend takes sessions and dispatches."""
         twins, agents = self._roster.twins.values(), self._roster.agents.values()
+        drain = self._drain_view()
         return SystemView(
             not_ready_because=self._not_ready_because(),
+            degraded_because=self._degraded_because(drain),
+            drain=drain,
             assets=len(twins),
             assets_online=sum(twin.link is not None for twin in twins),
             agents_connected=sum(agent.facts is not None for agent in agents),
         )
 
+    def _drain_view(self) -> DrainView | None:
+        if self._drain is None:
+            return None
+        held = self._history.statistics()
+        return self._drain.view(self._clock(), held.bytes / max(1, held.frames))
+
     def _not_ready_because(self) -> str:
         if self.draining:
             return "the headend is being stopped"
-        for name, kept in (("store", self._store), ("ingest log", self._history)):
-            failure = kept.statistics().failure
-            if failure is not None:
-                return f"the {name} has failed: {failure}"
-        if self._book.stuck_because:
-            return f"dispatches cannot be written: {self._book.stuck_because}"
+        failure = self._history.statistics().failure
+        if failure is not None:
+            return f"the ingest log has failed: {failure}"
+        if self._drain is None and (trouble := self._store_trouble()):
+            return trouble
         for part in self._core:
             if part.statistics().state is not State.RUNNING:
                 return f"{part.name} is being restarted"
         if self._door.server is None or self._door.server.draining:
             return "the gRPC listener is not up"
+        return ""
+
+    def _degraded_because(self, drain: DrainView | None) -> str:
+        """With a store elsewhere, much goes on without it."""
+        if drain is None:
+            return ""
+        troubles = (self._store_trouble(), drain.degraded_because(self._clock()))
+        return "; ".join(trouble for trouble in troubles if trouble)
+
+    def _store_trouble(self) -> str:
+        failure = self._store.statistics().failure
+        if failure is not None:
+            return f"the store has failed: {failure}"
+        if self._book.stuck_because:
+            return f"dispatches cannot be written: {self._book.stuck_because}"
         return ""
 
     def tree(self) -> Node:

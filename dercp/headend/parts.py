@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from actors import ChildSpec, MailboxSpec, OnFull, SupervisorRef
 from dercp.headend.ageing import AgeingActor
+from dercp.headend.archive import Archive
 from dercp.headend.book import DispatchBook
 from dercp.headend.desk import DeskActor
+from dercp.headend.draining import Drain, DrainingActor
 from dercp.headend.feed import ChangeFeed
 from dercp.headend.fleet import FleetActor
 from dercp.headend.gate import Gate
@@ -31,10 +33,17 @@ class Ground:
     """What the parts of one headend have in common, and what outlives their crashes."""
 
     def __init__(
-        self, store: Store, history: History, settings: HeadendSettings, clock: Clock
+        self,
+        store: Store,
+        history: History,
+        settings: HeadendSettings,
+        clock: Clock,
+        drain: Drain | None = None,
     ) -> None:
         self.store = store
         self.history = history
+        self.drain = drain
+        self.archive = Archive(history, drain)
         self.settings = settings
         self.clock = clock
         self.counts = Counter[str]()
@@ -80,13 +89,24 @@ def start_ingest(ground: Ground, root: SupervisorRef) -> IngestFront:
     return front
 
 
-def ageing(ground: Ground) -> ChildSpec[None]:
-    """The service that takes old history out."""
+def ageing(ground: Ground, name: str, history: History) -> ChildSpec[None]:
+    """The service that takes old history out of the log, or out of the store."""
     return ChildSpec[None](
-        name="ageing",
-        factory=lambda: AgeingActor(ground.history, ground.clock),
+        name=name,
+        factory=lambda: AgeingActor(history, ground.clock),
         mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
         grace_s=ground.settings.stop_within_s,
+    )
+
+
+def draining(ground: Ground, drain: Drain) -> ChildSpec[None]:
+    """The service that brings the log's contents into the store."""
+    return ChildSpec[None](
+        name="draining",
+        factory=lambda: DrainingActor(drain, ground.counts, ground.clock),
+        mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
+        # What is cut off is in the log still.
+        grace_s=ground.settings.drain_stop_within_s,
     )
 
 

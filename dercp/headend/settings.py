@@ -55,6 +55,8 @@ class HeadendSettings(msgspec.Struct, frozen=True, kw_only=True):
     registrations_per_session_max: int = 16
     # History read at a time; further readers wait their turn.
     history_reads_max: int = 4
+    # At the end a batch on its way to the store is cut off after so long; it is in the log.
+    drain_stop_within_s: float = 2.0
     # Registrations remembered for reading history; the longest unused is forgotten.
     history_layouts_max: int = 32
 

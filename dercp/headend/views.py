@@ -12,6 +12,9 @@ from dercp.model.aggregate import Aggregate
 from dercp.model.asset import AssetSpec
 from dercp.model.quality import Quality, Reason
 
+# So far behind, a drain that works is no longer said to be well.
+LAG_S_MAX = 60.0
+
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """The base of all views: keyword-only and frozen."""
@@ -102,6 +105,47 @@ class AgentView(View, frozen=True):
     clock_offset_s: float | None
 
 
+class DrainState(StrEnum):
+    """What the drain is doing."""
+
+    DRAINED = "drained"
+    """Everything in the log is in the store."""
+    DRAINING = "draining"
+    WAITING = "waiting"
+    """The store takes nothing now; it is tried again."""
+
+
+class DrainView(View, frozen=True):
+    """How the drain stands."""
+
+    state: DrainState
+    # The last position of the log that the store has.
+    position: int
+    lag_frames: int
+    # What they take in the log's file, roughly.
+    lag_bytes: int
+    # The age of the oldest of them, by its arrival.
+    lag_s: float
+    # Since when the store takes nothing; None while it does.
+    waiting_since_us: int | None
+    # What the store said last when it did not take something; empty if it always did.
+    last_error: str
+    # Frames that the store refused for good, kept in the log's file.
+    quarantined: int
+
+    def degraded_because(self, now_us: int) -> str:
+        """What an operator should know, in a sentence; empty while all is well."""
+        if self.waiting_since_us is not None:
+            waits_s = max(0, now_us - self.waiting_since_us) / 1_000_000
+            return (
+                f"the store has taken no telemetry for {waits_s:.0f} s ({self.last_error}); "
+                f"{self.lag_frames:,} batches wait in the log"
+            )
+        if self.lag_s > LAG_S_MAX:
+            return f"the store lags {self.lag_s:.0f} s behind the log"
+        return ""
+
+
 class SystemView(View, frozen=True):
     """Totals for readiness and metrics."""
 
@@ -110,6 +154,10 @@ class SystemView(View, frozen=True):
     assets: int
     assets_online: int
     agents_connected: int
+    # What is wrong although it serves, in a sentence; empty when nothing is.
+    degraded_because: str = ""
+    # Where telemetry is drained into a store: how that stands.
+    drain: DrainView | None = None
 
     @property
     def ready(self) -> bool:

@@ -13,10 +13,17 @@ from typing import Any
 
 import trio
 import trio.testing
-from memory_store import MemoryDisk, MemoryStore, open_memory, open_memory_history
+from memory_store import (
+    MemoryDisk,
+    MemoryHistory,
+    MemoryStore,
+    open_memory,
+    open_memory_history,
+)
 
 from actors import Crashed, Escalated
 from actors.testing import EventRecorder
+from dercp.headend.draining import Drain
 from dercp.headend.headend import Headend, open_headend
 from dercp.headend.listener import Door
 from dercp.headend.settings import HeadendSettings
@@ -376,19 +383,27 @@ async def open_plant(
     settings: HeadendSettings | None = None,
     history: HistoryLimits | None = None,
     opened: Callable[[MemoryDisk], AbstractAsyncContextManager[MemoryStore]] = open_memory,
+    elsewhere: MemoryDisk | None = None,
+    open_there: Callable[..., AbstractAsyncContextManager[MemoryHistory]] = open_memory_history,
     **fields: Any,
 ) -> AsyncIterator[Plant]:
-    """Run a headend on this disk; settings may be given one by one."""
+    """Run a headend on this disk; settings may be given one by one.
+
+    With `elsewhere` the store is there, as a Postgres would be, and the disk has the log alone.
+    """
     disk, door, clock = disk or MemoryDisk(), MemoryDoor(), WallClock()
+    destination = None if elsewhere is None else "elsewhere"
     async with (
-        opened(disk) as store,
-        open_memory_history(disk, history) as kept,
+        opened(elsewhere or disk) as store,
+        open_memory_history(disk, history, destination=destination) as kept,
+        open_there(elsewhere or disk, history) as there,
         open_headend(
             store,
             kept,
             door,
             settings=settings or HeadendSettings(**fields),
             clock=clock,
+            drain=None if elsewhere is None else Drain(kept, there),
             seed=1,
             new_id=partial(_numbered_id, disk),
         ) as headend,

@@ -11,6 +11,7 @@ from memory_store import MemoryDisk, open_memory, open_memory_history
 from msgspec.structs import replace
 from trio.abc import Clock
 
+from dercp.headend.archive import Archive
 from dercp.headend.errors import HistoryUnavailable
 from dercp.headend.history_reader import HistoryReader
 from dercp.headend.history_views import HistorySample, HistorySpan, SampleKey
@@ -91,7 +92,9 @@ async def open_past(settings: HeadendSettings | None = None) -> AsyncIterator[Pa
     """Nothing has come yet."""
     disk = MemoryDisk()
     async with open_memory(disk) as store, open_memory_history(disk) as history:
-        yield Past(disk, HistoryReader(store, history, settings=settings or HeadendSettings()))
+        yield Past(
+            disk, HistoryReader(store, Archive(history), settings=settings or HeadendSettings())
+        )
 
 
 def span(
