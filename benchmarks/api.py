@@ -28,6 +28,7 @@ from dercp.api import (
     DispatchDesk,
     FleetReader,
     HistoryReader,
+    LiveStream,
     Operations,
     create_app,
     serve_api,
@@ -139,6 +140,7 @@ async def _measure(rounds: int) -> None:
         cast("HistoryReader", None),  # nothing here asks these
         cast("DispatchDesk", None),
         cast("Operations", None),
+        cast("LiveStream", None),
         lambda: NOW_US,
         ApiSettings(),
     )

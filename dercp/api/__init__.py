@@ -2,30 +2,37 @@
 
 What is public:
     create_app: the application over the ports of a headend.
+    open_live_stream: what it tells live; runs beside it.
     serve_api: serves it on Trio until told to stop.
     ApiSettings, TlsFiles: how much they take on, and the server's certificate.
-    FleetReader, HistoryReader, DispatchDesk, Operations: what a headend must offer (ports).
+    FleetReader, HistoryReader, ChangeFeed, DispatchDesk, Operations: what a headend must
+        offer (ports).
 
 Where to look:
     table: every operation; routes: what an operation is made of.
     fleet, history, dispatches, operations, pages: the handlers.
     resources, history_resources: what is answered in JSON.
     queries, history_queries, bodies, idempotency: what is asked.
+    live: the live stream, /stream and /ws.
     problems: every refusal; openapi: the description; serving: the server.
 """
 
 from dercp.api.app import create_app
-from dercp.api.ports import DispatchDesk, FleetReader, HistoryReader, Operations
+from dercp.api.live.stream import LiveStream, open_live_stream
+from dercp.api.ports import ChangeFeed, DispatchDesk, FleetReader, HistoryReader, Operations
 from dercp.api.serving import serve_api
 from dercp.api.settings import ApiSettings, TlsFiles
 
 __all__ = [
     "ApiSettings",
+    "ChangeFeed",
     "DispatchDesk",
     "FleetReader",
     "HistoryReader",
+    "LiveStream",
     "Operations",
     "TlsFiles",
     "create_app",
+    "open_live_stream",
     "serve_api",
 ]

@@ -11,7 +11,7 @@ from uuid import uuid4
 import msgspec
 import structlog
 import trio
-from quart import request
+from quart import has_request_context, request, websocket
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse as Response
 from werkzeug.exceptions import (
@@ -23,6 +23,9 @@ from werkzeug.exceptions import (
 )
 
 from dercp.api.bodies import read_body
+from dercp.api.live.sockets import Socket, check_origin
+from dercp.api.live.sse import no_room
+from dercp.api.live.stream import LiveStream, TooManyClients
 from dercp.api.openapi import describe
 from dercp.api.ports import DispatchDesk, FleetReader, HistoryReader, Operations
 from dercp.api.problems import (
@@ -38,11 +41,12 @@ from dercp.api.problems import (
     UNSUPPORTED_MEDIA_TYPE,
     Refusal,
 )
-from dercp.api.queries import read_query
+from dercp.api.queries import Query, read_query
 from dercp.api.routes import (
     JSON,
     BodyCall,
     Call,
+    Endless,
     Reply,
     Result,
     Route,
@@ -55,6 +59,7 @@ from dercp.api.table import ROUTES
 from dercp.model.time import Clock
 
 PREFIXES = ("", "/v1")
+SOCKET_PATH = "/ws"
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -74,22 +79,26 @@ def create_app(
     history: HistoryReader,
     desk: DispatchDesk,
     operations: Operations,
+    live: LiveStream,
     clock: Clock,
     settings: ApiSettings,
 ) -> QuartTrio:
-    """The REST facade over a headend."""
+    """The REST facade over a headend, with its live stream."""
     app = QuartTrio("dercp.api", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes_max
     app.config["BODY_TIMEOUT"] = settings.body_within_s
     app.config["RESPONSE_TIMEOUT"] = settings.fetched_within_s
-    services = Services(reader, history, desk, operations, clock, describe(ROUTES))
+    services = Services(reader, history, desk, operations, live, clock, describe(ROUTES))
     gate = trio.CapacityLimiter(settings.requests_max)
     for route in ROUTES:
         endpoint = _Endpoint(route, services, settings, gate)
         for prefix in PREFIXES:
             path = prefix + route.path.replace("{id}", "<id>")
             app.add_url_rule(path, path, endpoint.answer, methods=[route.method])
+    for prefix in PREFIXES:
+        path = prefix + SOCKET_PATH
+        app.add_websocket(path, path, _Sockets(live).serve)
     app.add_url_rule("/", "/", _to_docs)
     app.register_error_handler(Refusal, _refused)
     app.register_error_handler(HTTPException, _refused_by_quart)
@@ -138,7 +147,7 @@ class _Endpoint:
         name = path.get("id", "")
         headers = {
             asked: ", ".join(request.headers.getlist(asked))
-            for asked in self._route.asks_headers
+            for asked in (*self._route.asks_headers, *self._route.takes_headers)
             if asked in request.headers
         }
         if self._route.body is None:
@@ -165,6 +174,12 @@ class _Endpoint:
                 if media_type in self._route.also:
                     response.timeout = self._streamed_within_s
                 return response
+            case Endless(chunks=chunks, headers=headers):
+                # Of HEAD the end would never come.
+                content = b"" if request.method == "HEAD" else chunks
+                response = Response(content, headers=dict(headers), content_type=media_type)
+                response.timeout = None
+                return response
             case Reply(content=content, headers=headers):
                 return self._respond_with(content, headers)
             case _:
@@ -184,6 +199,23 @@ class _Endpoint:
                 response.status_code = HTTPStatus.NOT_MODIFIED
                 response.set_data(b"")
         return response
+
+
+class _Sockets:
+    """Serves the WebSockets of the live stream."""
+
+    def __init__(self, live: LiveStream) -> None:
+        self._live = live
+
+    async def serve(self) -> None:
+        read_query(Query, websocket.args.items(multi=True))
+        check_origin(websocket.headers.get("Origin"), websocket.headers.get("Host", ""))
+        try:
+            with self._live.client():
+                await websocket.accept()
+                await Socket(self._live, websocket).run()
+        except TooManyClients:
+            raise no_room(self._live) from None
 
 
 async def _json_content() -> bytes:
@@ -239,7 +271,8 @@ async def _refused_by_quart(error: HTTPException) -> Response:
 async def _failed(error: Exception) -> Response:
     """A defect: told by an id to the caller, and with all it has to the log."""
     instance = uuid4().urn
-    _log.error("request_failed", instance=instance, path=request.path, exc_info=error)
+    path = request.path if has_request_context() else websocket.path
+    _log.error("request_failed", instance=instance, path=path, exc_info=error)
     detail = "the headend made a mistake; its log has the details under this instance"
     return _problem(Refusal(INTERNAL_ERROR, detail, instance=instance))
 

@@ -181,7 +181,7 @@ def dispatch_resource(dispatch: Dispatch) -> DispatchResource:
         id=dispatch.dispatch_id,
         state=dispatch.state,
         revision=dispatch.revision,
-        target=_target_resource(request.target),
+        target=target_resource(request.target),
         setpoint_mw=request.setpoint_mw,
         start=moment(request.start_us),
         until=moment(request.until_us),
@@ -192,7 +192,7 @@ def dispatch_resource(dispatch: Dispatch) -> DispatchResource:
         readback_mw=dispatch.readback_mw,
         withdrawn_as=dispatch.withdrawn_as,
         superseded_by=dispatch.superseded_by,
-        timeline=tuple(map(_timeline_resource, dispatch.timeline)),
+        timeline=tuple(map(timeline_resource, dispatch.timeline)),
     )
 
 
@@ -210,7 +210,8 @@ def _invalid(member: str, detail: str) -> Refusal:
     return Refusal(INVALID_BODY, detail, faults=[Fault(pointer=f"#/{member}", detail=detail)])
 
 
-def _target_resource(target: Target) -> TargetResource:
+def target_resource(target: Target) -> TargetResource:
+    """What a dispatch is for."""
     match target:
         case AssetTarget(asset_id):
             return TargetResource(asset_id=asset_id)
@@ -220,7 +221,8 @@ def _target_resource(target: Target) -> TargetResource:
             assert_never(target)
 
 
-def _timeline_resource(entry: TimelineEntry) -> TimelineResource:
+def timeline_resource(entry: TimelineEntry) -> TimelineResource:
+    """A state that a dispatch reached."""
     return TimelineResource(
         state=entry.state,
         time=moment(entry.time_us),

@@ -120,12 +120,12 @@ def _parameters(route: Route, schemas: _Schemas) -> list[JsonSchema]:
     parameters: list[JsonSchema] = []
     if "{id}" in route.path:
         parameters.append({"name": "id", "in": "path", "required": True, "schema": text})
-    for name, meaning in route.asks_headers.items():
+    for name, meaning in {**route.asks_headers, **route.takes_headers}.items():
         parameters.append(
             {
                 "name": name,
                 "in": "header",
-                "required": True,
+                "required": name in route.asks_headers,
                 "description": meaning,
                 "schema": text,
             }

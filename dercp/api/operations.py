@@ -75,7 +75,7 @@ async def readyz(call: Call[Query]) -> Readiness:
 
 async def metrics(call: Call[Query]) -> Reply[str]:
     """All totals for Prometheus."""
-    return Reply(content=exposition(call.services.operations))
+    return Reply(content=exposition(call.services.operations, call.services.live))
 
 
 async def actor_tree(call: Call[Query]) -> ActorResource:

@@ -5,10 +5,11 @@ what is known (no await: they never wait for an actor); only what must reach the
 or an actor is async.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from actors import Node
+from dercp.headend.changes import AgentChanged, DispatchChanged, Look, News, Sample, Subject
 from dercp.headend.history_views import BucketPage, GapViews, HistorySpan, SampleKey, SamplePage
 from dercp.headend.views import (
     AgentView,
@@ -54,6 +55,38 @@ class FleetReader(Protocol):
 
     async def recent_sessions(self, agent_id: str, limit: int) -> Sequence[SessionView]:
         """The ended sessions of an agent, newest first."""
+        ...
+
+
+class ChangeFeed(Protocol):
+    """What changes, for one follower who tells all others."""
+
+    def follow(self, wake: Callable[[], None]) -> None:
+        """Call `wake` at each fact from now on."""
+        ...
+
+    def take_news(self) -> News:
+        """The facts since they were last taken."""
+        ...
+
+    def look(self) -> Look:
+        """What differs from the last look; to the first one nothing does."""
+        ...
+
+    def subjects(self) -> Sequence[Subject]:
+        """All assets as of the last look, sorted by id."""
+        ...
+
+    def sample(self, asset_id: str) -> Sample | None:
+        """The latest sample of one asset."""
+        ...
+
+    def agents(self) -> Sequence[AgentChanged]:
+        """All agents as they are now, sorted by id."""
+        ...
+
+    def open_dispatches(self) -> Sequence[DispatchChanged]:
+        """All dispatches that have not ended, sorted by id."""
         ...
 
 

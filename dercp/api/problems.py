@@ -126,6 +126,19 @@ TOO_MANY_DISPATCHES = ProblemType(
     "Too many dispatches wait",
     "No dispatch was made. Try again after Retry-After seconds, with the same key.",
 )
+FOREIGN_ORIGIN = ProblemType(
+    "foreign-origin",
+    403,
+    "A page of another server may not open this WebSocket",
+    "The browser names where the page came from; only pages of this very host may follow it, "
+    "for they would read with the rights of whoever looks at them. Programs send no Origin.",
+)
+TOO_MANY_SUBSCRIPTIONS = ProblemType(
+    "too-many-subscriptions",
+    429,
+    "The WebSocket has too many subscriptions",
+    "Unsubscribe one that is not needed, or let one subscription tell more.",
+)
 INTERNAL_ERROR = ProblemType(
     "internal-error",
     500,
@@ -150,6 +163,12 @@ OVERLOADED = ProblemType(
     "Too many requests at once",
     "Nothing was done. Try again after Retry-After seconds.",
 )
+TOO_MANY_STREAMS = ProblemType(
+    "too-many-streams",
+    503,
+    "Too many clients follow the live stream",
+    "Try again after Retry-After seconds, or poll /telemetry instead.",
+)
 TOO_SLOW = ProblemType(
     "too-slow",
     503,
@@ -164,6 +183,7 @@ CATALOGUE: tuple[ProblemType, ...] = (
     INVALID_PARAMETERS,
     MISSING_IDEMPOTENCY_KEY,
     MALFORMED_IDEMPOTENCY_KEY,
+    FOREIGN_ORIGIN,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     REQUEST_TIMEOUT,
@@ -175,10 +195,12 @@ CATALOGUE: tuple[ProblemType, ...] = (
     UNSUPPORTED_TARGET,
     IDEMPOTENCY_KEY_REUSED,
     TOO_MANY_DISPATCHES,
+    TOO_MANY_SUBSCRIPTIONS,
     INTERNAL_ERROR,
     NOT_READY,
     HISTORY_UNAVAILABLE,
     OVERLOADED,
+    TOO_MANY_STREAMS,
     TOO_SLOW,
 )
 

@@ -2,6 +2,7 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
@@ -82,19 +83,26 @@ def read_query(shape: type[Q], parameters: Iterable[tuple[str, str]]) -> Q:
     known = msgspec.structs.fields(shape)
     fields = {field.encode_name: when_given(field.type) for field in known}
     members = {field.encode_name: field.name for field in known}
+    given: defaultdict[str, list[str]] = defaultdict(list)
+    for name, text in parameters:
+        given[name].append(text)
     values: dict[str, object] = {}
     faults = []
-    for name, text in parameters:
+    for name, texts in given.items():
         if name not in fields:
             faults.append(Fault(parameter=name, detail=unknown_name("parameter", name, fields)))
-        elif members[name] in values:
+            continue
+        repeatable = _is_repeatable(fields[name])
+        if len(texts) > 1 and not repeatable:
             faults.append(Fault(parameter=name, detail=f"{name}: given more than once"))
-        else:
-            try:
-                values[members[name]] = msgspec.convert(text, fields[name], strict=False)
-            except msgspec.ValidationError as error:
-                sentence = f"{name}: {_expectation(fields[name], error)}, got {text[:80]!r}"
-                faults.append(Fault(parameter=name, detail=sentence))
+            continue
+        try:
+            value = texts if repeatable else texts[0]
+            values[members[name]] = msgspec.convert(value, fields[name], strict=False)
+        except msgspec.ValidationError as error:
+            got = ", ".join(repr(text[:80]) for text in texts[:5])
+            sentence = f"{name}: {_expectation(fields[name], error)}, got {got}"
+            faults.append(Fault(parameter=name, detail=sentence))
     if faults:
         detail = "; ".join(fault.detail for fault in faults)
         raise Refusal(INVALID_PARAMETERS, detail, faults=faults)
@@ -115,6 +123,11 @@ def when_given(kind: Any) -> Any:
     if get_origin(kind) in {Union, UnionType}:
         return next(option for option in get_args(kind) if option is not NoneType)
     return kind
+
+
+def _is_repeatable(kind: Any) -> bool:
+    """Whether a parameter may be given more than once: its value is a tuple."""
+    return get_origin(get_args(kind)[0] if get_origin(kind) is Annotated else kind) is tuple
 
 
 def _expectation(kind: Any, error: msgspec.ValidationError) -> str:

@@ -3,7 +3,17 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from enum import Enum, auto
 from functools import cached_property
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -11,6 +21,9 @@ from dercp.api.ports import DispatchDesk, FleetReader, HistoryReader, Operations
 from dercp.api.problems import ProblemType
 from dercp.api.queries import Query
 from dercp.model.time import Clock
+
+if TYPE_CHECKING:
+    from dercp.api.live.stream import LiveStream
 
 JSON = "application/json"
 
@@ -26,6 +39,8 @@ class Services(msgspec.Struct, frozen=True):
     history: HistoryReader
     desk: DispatchDesk
     operations: Operations
+    # Its own shapes stand on these words.
+    live: "LiveStream"
     clock: Clock
     # The description of the API, encoded.
     openapi: bytes
@@ -63,7 +78,14 @@ class Stream(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     chunks: AsyncIterator[bytes]
 
 
-Result: TypeAlias = msgspec.Struct | Reply[Any] | Stream[Any]
+class Endless(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """An answer that goes on until one of the two ends has enough."""
+
+    chunks: AsyncIterator[bytes]
+    headers: Mapping[str, str] = {}
+
+
+Result: TypeAlias = msgspec.Struct | Reply[Any] | Stream[Any] | Endless[Any]
 
 
 class Tagging(Enum):
@@ -93,6 +115,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     # Headers that must be sent, and that will be answered: name -> what it says.
     asks_headers: Mapping[str, str] = {}
     tells_headers: Mapping[str, str] = {}
+    # Those that may be sent.
+    takes_headers: Mapping[str, str] = {}
     # Beyond those that any operation, any with an id, or any with a body may answer.
     problems: tuple[ProblemType, ...] = ()
 
@@ -112,7 +136,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def answer(self) -> Any:
         """The shape of the answer."""
         shape = self._hints[1]
-        return get_args(shape)[0] if get_origin(shape) in {Reply, Stream} else shape
+        return get_args(shape)[0] if get_origin(shape) in {Reply, Stream, Endless} else shape
 
     @cached_property
     def _hints(self) -> tuple[Any, Any]:

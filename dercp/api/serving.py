@@ -244,6 +244,8 @@ def _hypercorn_config(settings: ApiSettings) -> Config:
     config.h11_max_incomplete_size = settings.header_bytes_max
     config.keep_alive_timeout = settings.idle_s
     config.ssl_handshake_timeout = settings.handshake_within_s
+    config.websocket_max_message_size = settings.socket_message_bytes_max
+    config.websocket_ping_interval = settings.stream_heartbeat_s
     return config
 
 

@@ -25,6 +25,20 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     # For one that is as long as what was asked for: NDJSON, CSV.
     streamed_within_s: float = 600.0
 
+    # Of the live stream.
+    streams_max: int = 200
+    # How often telemetry is looked at while somebody follows; at least 0.2.
+    stream_tick_s: float = 1.0
+    # Without any other event.
+    stream_heartbeat_s: float = 15.0
+    # What happened lately, kept for those who come back.
+    stream_items_kept_max: int = 20_000
+    stream_bytes_kept_max: int = 16 * 1024 * 1024
+    # Of one WebSocket.
+    subscriptions_max: int = 8
+    socket_faults_max: int = 10
+    socket_message_bytes_max: int = 64 * 1024
+
     # Of the server.
     connections_max: int = 1000
     backlog: int = 256

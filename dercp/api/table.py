@@ -2,6 +2,7 @@
 
 from dercp.api import dispatches, fleet, history, metrics, operations, pages
 from dercp.api.idempotency import HEADER
+from dercp.api.live import sse
 from dercp.api.problems import (
     DISPATCH_REFUSED,
     HISTORY_UNAVAILABLE,
@@ -10,6 +11,7 @@ from dercp.api.problems import (
     MISSING_IDEMPOTENCY_KEY,
     NOT_READY,
     TOO_MANY_DISPATCHES,
+    TOO_MANY_STREAMS,
     UNKNOWN_TARGET,
     UNSUPPORTED_TARGET,
 )
@@ -62,6 +64,17 @@ ROUTES: tuple[Route, ...] = (
         ),
     ),
     Route(path="/dispatches/{id}", handler=dispatches.get_dispatch, tag="dispatch", tagging=LIVE),
+    Route(
+        path="/stream",
+        handler=sse.follow,
+        tag="stream",
+        media_type=sse.MEDIA_TYPE,
+        takes_headers={
+            sse.LAST_EVENT_ID: "Id of the last event that was read: what happened since is told, "
+            "if it is known still"
+        },
+        problems=(TOO_MANY_STREAMS,),
+    ),
     Route(path="/livez", handler=operations.livez, tag="operations"),
     Route(path="/readyz", handler=operations.readyz, tag="operations", problems=(NOT_READY,)),
     Route(

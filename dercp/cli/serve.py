@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ import structlog
 import trio
 
 from actors import Actor, ChildSpec, Context, MailboxSpec, OnFull
-from dercp.api import ApiSettings, create_app, serve_api
+from dercp.api import ApiSettings, LiveStream, create_app, open_live_stream, serve_api
 from dercp.cli.clock import utc_now_us
 from dercp.cli.exits import CommandError, Exit
 from dercp.cli.parse import Address
@@ -65,16 +66,24 @@ class ApiActor(Actor[None]):
 
     async def run(self, context: Context[None]) -> None:
         """Serve until told to end."""
-        headend = self._headend
-        app = create_app(
-            headend.reader,
-            headend.history,
-            headend.desk,
-            headend.operations,
-            utc_now_us,
-            ApiSettings(),
-        )
-        await serve_api(app, self._sockets, shutdown_trigger=context.wait_ending)
+        headend, settings = self._headend, ApiSettings()
+        async with open_live_stream(headend.feed, headend.reader, utc_now_us, settings) as live:
+            app = create_app(
+                headend.reader,
+                headend.history,
+                headend.desk,
+                headend.operations,
+                live,
+                utc_now_us,
+                settings,
+            )
+            await serve_api(app, self._sockets, shutdown_trigger=partial(_end, context, live))
+
+
+async def _end(context: Context[None], live: LiveStream) -> None:
+    """Wait until told to end; the streams end first, for nothing else would end them."""
+    await context.wait_ending()
+    live.close()
 
 
 class Running(msgspec.Struct, frozen=True):

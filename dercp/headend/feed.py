@@ -28,7 +28,7 @@ from dercp.headend.changes import (
 )
 from dercp.headend.reader import asset_view, freshness, readings_of
 from dercp.headend.views import AgentStatus
-from dercp.model.dispatch import AssetTarget
+from dercp.model.dispatch import AssetTarget, SiteTarget
 from dercp.model.latest import STALE_INTERVALS
 
 if TYPE_CHECKING:
@@ -174,8 +174,10 @@ class ChangeFeed:
 
     def _subject_of(self, dispatch: Dispatch) -> Subject:
         target = dispatch.request.target
-        if not isinstance(target, AssetTarget):
+        if isinstance(target, SiteTarget):
             return Subject("", target.site_id, None)
+        if not isinstance(target, AssetTarget):
+            return Subject("", "", None)
         twin = self._roster.twins.get(target.asset_id)
         return Subject(target.asset_id, "", None) if twin is None else _subject(twin)
 

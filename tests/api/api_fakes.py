@@ -1,12 +1,23 @@
 """A headend of fakes: three assets at two sites, one of them gone silent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from quart_trio import QuartTrio
 
 from actors import MailboxStatistics, Node, State
-from dercp.api import ApiSettings, create_app
+from dercp.api import ApiSettings, LiveStream, create_app
+from dercp.headend.changes import (
+    AgentChanged,
+    AssetChanged,
+    DispatchChanged,
+    Fact,
+    Layout,
+    Look,
+    News,
+    Sample,
+    Subject,
+)
 from dercp.headend.errors import DeskBusy, HistoryUnavailable, KeyReused, UnknownTarget
 from dercp.headend.history_views import (
     BucketPage,
@@ -203,6 +214,89 @@ def gap(number: int, *, agent_id: str = "north-edge", seconds_ago: int = 60) -> 
     )
 
 
+class FakeFeed:
+    """What a test says has changed."""
+
+    def __init__(self, reader: FakeReader) -> None:
+        self.reader = reader
+        self.facts: list[Fact] = []
+        self.lost = 0
+        self.sampled: list[str] = []
+        self.assets: list[AssetChanged] = []
+        self.looks = 0
+        self.read: list[str] = []
+        self.wake: Callable[[], None] = lambda: None
+
+    def tell(self, fact: Fact) -> None:
+        """Something has happened."""
+        self.facts.append(fact)
+        self.wake()
+
+    def follow(self, wake: Callable[[], None]) -> None:
+        """As the port says."""
+        self.wake = wake
+
+    def take_news(self) -> News:
+        """As the port says."""
+        news = News(facts=tuple(self.facts), lost=self.lost)
+        self.facts, self.lost = [], 0
+        return news
+
+    def look(self) -> Look:
+        """As the port says."""
+        self.looks += 1
+        sampled = [self._subject(each) for each in self.sampled]
+        look = Look(time_us=NOW_US, sampled=sampled, assets=self.assets)
+        self.sampled, self.assets = [], []
+        return look
+
+    def _subject(self, asset_id: str) -> Subject:
+        view = self.reader.by_id[asset_id]
+        return Subject(asset_id, view.site_id, view.spec.kind)
+
+    def subjects(self) -> Sequence[Subject]:
+        """As the port says."""
+        return [self._subject(each) for each in sorted(self.reader.by_id)]
+
+    def sample(self, asset_id: str) -> Sample | None:
+        """As the port says."""
+        view = self.reader.samples.get(asset_id)
+        if view is None:
+            return None
+        self.read.append(asset_id)
+        points = view.points
+        return Sample(
+            asset_id=asset_id,
+            source_time_us=view.source_time_us,
+            age_s=view.age_s,
+            stale=view.stale,
+            layout=Layout(
+                points=tuple(point.name for point in points),
+                units=tuple(point.unit for point in points),
+            ),
+            readings=tuple(Reading(p.name, p.value, p.quality, p.reasons) for p in points),
+        )
+
+    def agents(self) -> Sequence[AgentChanged]:
+        """As the port says."""
+        return [
+            AgentChanged(
+                agent_id=view.agent_id,
+                site_id=view.site_id,
+                site_name=view.site_name,
+                status=view.status,
+                software_version=view.software_version,
+                session=view.session,
+                subjects=tuple(map(self._subject, view.asset_ids)),
+            )
+            for view in self.reader.agents()
+        ]
+
+    def open_dispatches(self) -> Sequence[DispatchChanged]:
+        """None is open."""
+        return []
+
+
 class FakeHistory:
     """A sample of every asset each second of the last two hours; each tenth is doubtful."""
 
@@ -391,11 +485,15 @@ class FakeHeadend:
         self.history = FakeHistory()
         self.desk = FakeDesk(self.reader)
         self.operations = FakeOperations()
+        self.feed = FakeFeed(self.reader)
+        settings = settings or ApiSettings()
+        self.live = LiveStream(self.feed, self.reader, lambda: NOW_US, settings)
         self.app: QuartTrio = create_app(
             self.reader,
             self.history,
             self.desk,
             self.operations,
+            self.live,
             lambda: NOW_US,
-            settings or ApiSettings(),
+            settings,
         )

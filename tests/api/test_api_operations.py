@@ -20,6 +20,13 @@ async def test_metrics_are_prometheus_text(client: CheckedClient) -> None:
         "dercp_agents_connected": 1.0,
         "dercp_frames_rejected_total": 1.0,
         "dercp_samples_total": 1234.0,
+        "dercp_stream_clients": 0.0,
+        "dercp_stream_opened_total": 0.0,
+        "dercp_stream_refused_total": 0.0,
+        "dercp_stream_resumed_total": 0.0,
+        "dercp_stream_reset_total": 0.0,
+        "dercp_stream_lagged_total": 0.0,
+        "dercp_stream_cut_total": 0.0,
     }
 
 
