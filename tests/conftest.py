@@ -8,6 +8,7 @@ prints how to repeat a failure, and measures no time: a busy machine is no failu
 from collections.abc import Iterator
 
 import pytest
+import trio
 from hypothesis import settings
 from postgres_server import PostgresMissing, PostgresServer, run_postgres
 
@@ -26,13 +27,24 @@ def postgres_server() -> Iterator[PostgresServer]:
         pytest.skip(str(missing))
 
 
-@pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """The URL of an empty database, for one test."""
-    if not postgres_server.is_running:
-        postgres_server.start()
+@pytest.fixture(scope="session")
+def postgres_database(postgres_server: PostgresServer) -> str:
+    """A database with the tables of a store."""
+    from dercp.store.postgres import open_postgres
+
+    async def make(url: str) -> None:
+        async with open_postgres(url):
+            pass
+
     name = postgres_server.create_database()
-    yield postgres_server.url(name)
+    trio.run(make, postgres_server.url(name))
+    return name
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer, postgres_database: str) -> str:
+    """The URL of a database in which nothing is stored, for one test."""
     if not postgres_server.is_running:
         postgres_server.start()
-    postgres_server.drop_database(name)
+    postgres_server.empty(postgres_database)
+    return postgres_server.url(postgres_database)

@@ -287,3 +287,17 @@ class DrainStatistics(Record, frozen=True, kw_only=True):
     # Frames kept aside because the store did not take them, and how many may be.
     quarantined: int
     quarantined_max: int
+
+
+class PostgresStatistics(Record, frozen=True, kw_only=True):
+    """How it goes with the server, and what was made of the frames beside keeping them."""
+
+    # What it is called in messages: no user, no password.
+    place: str
+    # Connections made since opening.
+    connects: int
+    # Why it does not answer; None while it does.
+    away: str | None
+    # Written to `samples`, and frames that have none there for they could not be read.
+    rows: int
+    unreadable: int

@@ -1,7 +1,7 @@
 """One contract, several stores: every test that asks for `open_store` runs on each of them."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,19 +18,24 @@ from dercp.model.dispatch import (
 )
 from dercp.store import (
     History,
+    HistoryLimits,
     Store,
     open_history,
     open_sqlite,
 )
+from dercp.store.postgres import PostgresHistory, open_postgres
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", "postgres"])
 def open_store(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Callable[[], AbstractAsyncContextManager[Store]]:
     """Opens the same place at each call: what was durable must be there again."""
     if request.param == "sqlite":
         return lambda: open_sqlite(tmp_path)
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+        return lambda: open_postgres(url)
     disk = MemoryDisk()
     return lambda: open_memory(disk)
 
@@ -63,15 +68,27 @@ def a_dispatch() -> Callable[..., Dispatch]:
     return make
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", "postgres"])
 def open_log(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Callable[..., AbstractAsyncContextManager[History]]:
     """Opens the same history at each call, with limits or without."""
     if request.param == "sqlite":
         return lambda limits=None: open_history(tmp_path, limits)
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+        return lambda limits=None: open_postgres_history(url, limits)
     disk = MemoryDisk()
     return lambda limits=None: open_memory_history(disk, limits)
+
+
+@asynccontextmanager
+async def open_postgres_history(
+    url: str, limits: HistoryLimits | None
+) -> AsyncIterator[PostgresHistory]:
+    """The history of the store in a database."""
+    async with open_postgres(url, limits=limits) as store:
+        yield store.history
 
 
 @pytest.fixture
