@@ -47,7 +47,7 @@ from dercp.edge.headend_time import HeadendTime
 from dercp.edge.journal import Journal
 from dercp.edge.kept_lease import revive
 from dercp.edge.lease import Lease, Report
-from dercp.edge.lease_keeper import LeaseKeeper
+from dercp.edge.lease_keeper import Clocks, LeaseKeeper
 from dercp.edge.outbox_keeper import OutboxKeeper
 from dercp.edge.pace import Pace
 from dercp.edge.session import Live
@@ -68,7 +68,8 @@ LINK_PATH: Final = "/dercp.v1.EdgeLink/Connect"
 STOP_WITHIN_S: Final = 15.0
 DEVICE_GRACE_S: Final = 11.0
 LAST_WORDS_WITHIN_S: Final = 1.0
-DEVICE_MAIL_MAX: Final = 64
+# A day of five-minute blocks may come at once.
+DEVICE_MAIL_MAX: Final = 512
 
 # A device that crashes its actor again and again must never take the others along, so
 # this limit is one that nothing reaches; the backoff is what holds it in check.
@@ -119,7 +120,14 @@ def _open_outbox(config: Config, bell: Bell) -> AbstractAsyncContextManager[Spoo
     log = structlog.get_logger().bind(agent_id=config.agent_id)
     if config.data_dir is None:
         return open_memory_outbox(bell.ring, log)
-    return open_spool(config.data_dir, config.agent_id, config.spool, bell.ring, log)
+    return open_spool(
+        config.data_dir,
+        config.agent_id,
+        config.spool,
+        bell.ring,
+        log,
+        registration=encode_registration(config.registration),
+    )
 
 
 async def _set_when_cancelled(stop: trio.Event) -> None:
@@ -258,12 +266,13 @@ class Agent:
             collector=collector,
             clock=self._clock,
         )
+        clocks = Clocks(self._headend_time.now_us, self._clock, self._config.clock_off_s_max)
         origin_s = trio.current_time()
         kept = self._kept_leases()
         for index, asset in enumerate(self._config.assets):
-            keeper = LeaseKeeper(asset.guardrails, self._journal, self._headend_time.now_us)
+            keeper = LeaseKeeper(asset, self._journal, clocks)
             keeper.resume(kept.pop(asset.spec.asset_id, []))
-            memory = AssetMemory(keeper, Pace(origin_s, asset.spec.sample_interval_s))
+            memory = AssetMemory(asset.spec, keeper, Pace(origin_s, asset.spec.sample_interval_s))
             spec = self._device_spec(index, asset, memory, reporting)
             self._memories[asset.spec.asset_id] = memory
             self._devices[asset.spec.asset_id] = devices.start_nowait(spec)

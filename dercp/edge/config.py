@@ -10,7 +10,7 @@ from dercp.edge.spool_settings import SpoolSettings
 from dercp.model.asset import AssetSpec, Fallback, Registration
 from dercp.model.guardrail import Guardrails
 
-__all__ = ["AssetConfig", "Config", "Headend", "TlsFiles"]
+__all__ = ["AssetConfig", "Config", "Headend", "RemoteControl", "Revert", "TlsFiles"]
 
 
 class TlsFiles(msgspec.Struct, frozen=True):
@@ -29,6 +29,20 @@ class Headend(msgspec.Struct, frozen=True):
     tls: TlsFiles | None
 
 
+class Revert(msgspec.Struct, frozen=True):
+    """What the device does by itself when this process is gone: this power, so much later."""
+
+    power_mw: float
+    after_s: float
+
+
+class RemoteControl(msgspec.Struct, frozen=True):
+    """The device is under remote control while this point has this value."""
+
+    point: str
+    value: float
+
+
 class AssetConfig(msgspec.Struct, frozen=True):
     """One asset, ready to be opened through its adapter."""
 
@@ -38,6 +52,10 @@ class AssetConfig(msgspec.Struct, frozen=True):
     adapter_name: str
     adapter: Adapter[Any]
     options: msgspec.Struct
+    # None: the device's own timer, if it has one, is left alone.
+    revert: Revert | None = None
+    # None: the device is always taken to be.
+    remote_control: RemoteControl | None = None
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -51,6 +69,8 @@ class Config(msgspec.Struct, frozen=True):
     site_name: str
     assets: tuple[AssetConfig, ...]
     spool: SpoolSettings = SpoolSettings()
+    # How far this machine's clock may be off the headend's.
+    clock_off_s_max: float = 2.0
 
     @property
     def registration(self) -> Registration:

@@ -4,17 +4,19 @@ Each part is looked at by itself, so that a fault in one hides none in another. 
 stands for a part that has faults; they are in the list by then.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, assert_never, overload
 
 import msgspec
+from msgspec.structs import replace
 
 from adapters import Adapter
-from dercp.edge.config import AssetConfig, Config, Headend, TlsFiles
+from dercp.edge.config import AssetConfig, Config, Headend, RemoteControl, Revert, TlsFiles
 from dercp.edge.site_file import (
     AgentTable,
     AssetTable,
@@ -46,9 +48,9 @@ from dercp.model.asset import (
     standard_point,
 )
 from dercp.model.bounds import Bounds
-from dercp.model.guardrail import Guardrails
+from dercp.model.guardrail import Guardrails, Remote, guardrails_of
 from dercp.model.ids import IdError, check_id
-from dercp.model.points import POINTS, points_of
+from dercp.model.points import POINTS, Kind, points_of
 
 __all__ = ["AdapterCatalog", "check", "installed_adapters", "load"]
 
@@ -65,6 +67,10 @@ _SPOOL_RANGES = (
     ("backlog_bytes_per_s", 1_000.0, 1e12, "1000 or more"),
     ("backlog_share", 0.01, 1.0, "0.01 to 1"),
 )
+_LEAST = "0 to the nameplate"
+_REVERT = "0 (the device's own timer is left alone) or 5 to 86400 s"
+# What an asset does that nobody commands: sun and wind give all, cars take all.
+_UNCURTAILED = {Kind.STORAGE: 0.0, Kind.PV: math.inf, Kind.WIND: math.inf, Kind.EV: -math.inf}
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>\d{1,5})")
 
 
@@ -135,6 +141,7 @@ class _Loader:
             site_name=site.name or site.id,
             assets=assets,
             spool=spool,
+            clock_off_s_max=agent.clock_off_s_max,
         )
 
     def _agent(self, table: AgentTable) -> None:
@@ -142,6 +149,11 @@ class _Loader:
             check_id(table.id, "agent.id")
         except IdError as error:
             self._fault("agent.id", error.detail.removeprefix("agent.id: "))
+        if not 0 < table.clock_off_s_max <= 3600:
+            self._fault(
+                "agent.clock_off_s_max",
+                f"expected more than 0 and at most 3600 s, got {table.clock_off_s_max:.12g}",
+            )
 
     def _site(self, table: SiteTable) -> None:
         try:
@@ -244,14 +256,24 @@ class _Loader:
         if table is None:
             return None
         spec = self._spec(table, path)
-        guardrails = self._guardrails(table, path)
+        guardrails = None if spec is None else self._guardrails(table, spec, path)
         adapter = self._adapter(table.adapter, path)
         if adapter is None:
             return None
         options = convert(table.options, adapter.options, f"{path}.options", self.faults)
         if spec is None or guardrails is None or options is None:
             return None
-        return AssetConfig(spec, guardrails, table.fallback, table.adapter, adapter, options)
+        remote = table.limits.remote
+        return AssetConfig(
+            spec=spec,
+            guardrails=guardrails,
+            fallback=table.fallback,
+            adapter_name=table.adapter,
+            adapter=adapter,
+            options=options,
+            revert=_revert(table, guardrails.limits),
+            remote_control=None if remote is None else RemoteControl(remote.point, remote.value),
+        )
 
     def _spec(self, table: AssetTable, path: str) -> AssetSpec | None:
         spec = AssetSpec(
@@ -262,6 +284,14 @@ class _Loader:
             p_max_mw=table.p_max_mw,
             energy_capacity_mwh=table.energy_capacity_mwh,
             sample_interval_s=table.sample_interval_s,
+            limit_min_mw=table.limits.p_min_mw,
+            limit_max_mw=table.limits.p_max_mw,
+            fallback=table.fallback,
+            tolerance_mw=table.tolerance_mw,
+            settling_s=table.settling_s,
+            soc_min_pct=table.limits.soc_min_pct,
+            soc_max_pct=table.limits.soc_max_pct,
+            dead_band_mw=table.limits.dead_band_mw,
             points=self._points(table, path),
         )
         alone = Registration(site_id="site", site_name="", assets=(spec,))
@@ -269,6 +299,7 @@ class _Loader:
             check_registration(alone, RegistrationLimits())
         except RegistrationError as error:
             place = error.path.removeprefix("assets[0]").replace(".asset_id", ".id")
+            place = place.replace(".dead_band_mw", ".limits.dead_band_mw")
             self._fault(path + place, _expectation(error))
             return None
         return spec
@@ -290,35 +321,28 @@ class _Loader:
                 )
         return (*points, *(PointSpec(custom.name, custom.unit) for custom in table.custom_points))
 
-    def _guardrails(self, table: AssetTable, path: str) -> Guardrails | None:
-        nameplate = Bounds(table.p_min_mw, table.p_max_mw)
-        low_mw, high_mw = table.limits.p_min_mw, table.limits.p_max_mw
-        limits = Bounds(
-            nameplate.low_mw if low_mw is None else low_mw,
-            nameplate.high_mw if high_mw is None else high_mw,
+    def _guardrails(self, table: AssetTable, spec: AssetSpec, path: str) -> Guardrails:
+        limits = table.limits
+        for place, value, low, high, meant in (
+            ("limits.ramp_mw_per_min", limits.ramp_mw_per_min, 1e-6, 1e9, "more than 0 MW"),
+            ("limits.write_interval_s", limits.write_interval_s, 0.0, 3600.0, "0 to 3600 s"),
+            ("limits.least_change_mw", limits.least_change_mw, 0.0, spec.nameplate_mw, _LEAST),
+            ("revert_after_s", table.revert_after_s or 5.0, 5.0, 86_400.0, _REVERT),
+        ):
+            if value is not None and not low <= value <= high:
+                self._fault(f"{path}.{place}", f"expected {meant}, got {value:.12g}")
+        known = {point.name for point in spec.points}
+        if limits.remote is not None and limits.remote.point not in known:
+            self._fault(f"{path}.limits.remote.point", "expected one of the asset's points")
+        if (limits.soc_min_pct, limits.soc_max_pct) != (None, None) and "soc_pct" not in known:
+            self._fault(f"{path}.limits", "a limit on the state of charge needs the point soc_pct")
+        return replace(
+            guardrails_of(spec),
+            remote=Remote.NOT_ASKED if limits.remote is None else Remote.REQUIRED,
+            ramp_mw_per_min=limits.ramp_mw_per_min,
+            write_interval_s=limits.write_interval_s,
+            least_change_mw=limits.least_change_mw,
         )
-        narrows = nameplate.contains(limits.low_mw) and nameplate.contains(limits.high_mw)
-        if not narrows or limits.low_mw > limits.high_mw:
-            self._fault(
-                f"{path}.limits",
-                f"expected p_min_mw <= p_max_mw within the nameplate ({nameplate.low_mw:g} to "
-                f"{nameplate.high_mw:g} MW), got {limits.low_mw:g} and {limits.high_mw:g}",
-            )
-            return None
-        match table.fallback:
-            case FallbackValue(value_mw):
-                power_mw = value_mw
-            case "zero":
-                power_mw = 0.0
-            case "release" | "hold":
-                return Guardrails(nameplate, limits)
-        if not limits.contains(power_mw):
-            self._fault(
-                f"{path}.fallback",
-                f"{power_mw:g} MW is outside what the asset may do "
-                f"({limits.low_mw:g} to {limits.high_mw:g} MW)",
-            )
-        return Guardrails(nameplate, limits)
 
     def _adapter(self, name: str, path: str) -> Adapter[Any] | None:
         loader = self._adapters.get(name)
@@ -339,6 +363,24 @@ class _Loader:
 
 def _expectation(error: RegistrationError) -> str:
     return error.detail.removeprefix(f"{error.path}: ")
+
+
+def _revert(table: AssetTable, limits: Bounds) -> Revert | None:
+    """Where the device goes by itself. Its own control is no power; the nearest one stands in."""
+    if table.revert_after_s == 0:
+        return None
+    match table.fallback:
+        case "hold":
+            return None
+        case "zero":
+            power_mw = 0.0
+        case FallbackValue(value_mw):
+            power_mw = value_mw
+        case "release":
+            power_mw = limits.nearest(_UNCURTAILED[table.kind])
+        case _:
+            assert_never(table.fallback)
+    return Revert(power_mw, table.revert_after_s)
 
 
 def _is_loopback(host: str) -> bool:

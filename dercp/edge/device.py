@@ -1,5 +1,7 @@
 """The actor that speaks for one asset: it polls the device and keeps the leases on it."""
 
+import math
+from collections.abc import Sequence
 from typing import Final, TypeAlias, assert_never
 
 import msgspec
@@ -13,13 +15,17 @@ from dercp.edge.device_connection import DeviceConnection
 from dercp.edge.device_port import DevicePort
 from dercp.edge.lease_keeper import LeaseKeeper
 from dercp.edge.pace import Pace
+from dercp.model.asset import AssetSpec
+from dercp.model.capability import Live, live_of
+from dercp.model.dispatch import DispatchReason
+from dercp.model.latest import STALE_INTERVALS
 from dercp.model.quality import Quality, Reason
 from dercp.model.reading import Reading
 from dercp.model.time import Clock
 from dercp.wire.dispatch import Order
 from dercp.wire.payload import PayloadSchema, RowDraft
 
-__all__ = ["AssetMemory", "Cancel", "DeviceActor", "DeviceMessage", "Reporting"]
+__all__ = ["AssetMemory", "Cancel", "DeviceActor", "DeviceMessage", "Lockout", "Reporting"]
 
 BATCH: Final = 16
 # Year 10000: no calendar, and no headend, takes a time beyond it.
@@ -33,17 +39,52 @@ class Cancel(msgspec.Struct, frozen=True):
     detail: str
 
 
-DeviceMessage: TypeAlias = Order | Cancel
+class Lockout(msgspec.Struct, frozen=True):
+    """The people at the site have locked the asset for this reason, or unlocked it (None)."""
+
+    reason: str | None
+
+
+DeviceMessage: TypeAlias = Order | Cancel | Lockout
 
 
 class AssetMemory:
-    """What an asset's actor must not forget when it crashes, and what others may look at."""
+    """What an asset's actor must not forget when it crashes, and what others may look at.
 
-    def __init__(self, keeper: LeaseKeeper, pace: Pace) -> None:
+    Attributes:
+        keeper: The leases, `keeper.guardrails` in force, `keeper.surroundings.locked`.
+        readings: The newest row, as the device gave it; empty while it is lost.
+        read_at_s: When that was, in monotonic seconds.
+    """
+
+    def __init__(self, spec: AssetSpec, keeper: LeaseKeeper, pace: Pace) -> None:
+        self.spec = spec
         self.keeper = keeper
         self.pace = pace
         self.samples = 0
         self.connection: DeviceConnection | None = None
+        self.readings: Sequence[Reading] = ()
+        self.read_at_s = -math.inf
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the device is open."""
+        return self.connection is not None and self.connection.port is not None
+
+    def live(self, now_s: float) -> Live:
+        """What is known of the asset now, for its capacity."""
+        age_s = now_s - self.read_at_s
+        fresh = self.is_connected and age_s <= STALE_INTERVALS * self.pace.interval_s
+        return live_of(self.readings, stale=not fresh)
+
+    def obstacle(self) -> str:
+        """Why a setpoint could not be written now, as a `DispatchReason`; "" = it could."""
+        port = None if self.connection is None else self.connection.port
+        if port is None:
+            return DispatchReason.DEVICE_FAILED
+        if not port.can_fall_back:
+            return DispatchReason.NO_FALLBACK
+        return self.keeper.hands_off
 
 
 class Reporting(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,21 +160,42 @@ class DeviceActor(Actor[DeviceMessage]):
                 connection.give_up(port, DeviceError("the asset did not go to its fallback"))
             elif memory.pace.next_s <= now_s:
                 await self._poll(port, connection)
+            elif port is not None and port.refresh_at_s <= now_s:
+                await self._refresh(port, connection)
             if connection.port is not port:
                 continue
             batch: list[Envelope[DeviceMessage]] = []
-            with trio.move_on_at(min(memory.pace.next_s, keeper.next_deadline_s)) as self._nap:
+            refresh_s = math.inf if port is None else port.refresh_at_s
+            next_s = min(memory.pace.next_s, keeper.next_deadline_s, refresh_s)
+            with trio.move_on_at(next_s) as self._nap:
                 batch = await context.receive_batch(BATCH)
             for envelope in batch:
                 await self._take(envelope.body, port)
 
     async def _meet(self, port: DevicePort | None) -> None:
         """The device was opened, or lost."""
+        keeper, memory = self._keeper, self._memory
         if port is None:
+            keeper.lost()
+            memory.readings = ()
             return
         if not port.can_fall_back:
             self._log.error("device_cannot_release", consequence="dispatches are rejected")
-        await self._keeper.reopened(port)
+        try:
+            # A setpoint is judged by what the device says; if it says nothing, so it is judged.
+            if keeper.judges_by_readings:
+                known = self._known(await port.read())
+                keeper.surroundings.observe(known, trio.current_time())
+        except DeviceError as error:
+            self._log.info("first_read_failed", why=str(error))
+        await keeper.reopened(port)
+
+    async def _refresh(self, port: DevicePort, connection: DeviceConnection) -> None:
+        """Put off the device's own timer."""
+        try:
+            await port.refresh_revert()
+        except DeviceError as error:
+            connection.give_up(port, error)
 
     async def _take(self, message: DeviceMessage, port: DevicePort | None) -> None:
         match message:
@@ -141,19 +203,25 @@ class DeviceActor(Actor[DeviceMessage]):
                 await self._keeper.order(message, port)
             case Cancel():
                 await self._keeper.cancel(message.dispatch_id, message.detail, port)
+            case Lockout():
+                self._log.warning("lockout", reason=message.reason)
+                await self._keeper.lock(message.reason, port)
             case _:
                 assert_never(message)
 
     async def _poll(self, port: DevicePort | None, connection: DeviceConnection) -> None:
         """Send one row, whatever is known."""
-        row = None
+        row, memory = None, self._memory
         if port is not None:
             try:
-                row = self._row(await port.read())
+                answer = await port.read()
+                known = self._known(answer)
+                row = self._row(answer.source_time_us, known)
                 connection.answered()
+                memory.readings, memory.read_at_s = known, trio.current_time()
+                await self._keeper.observe(known, port)
             except DeviceError as error:
                 connection.give_up(port, error)
-        memory = self._memory
         memory.pace = memory.pace.polled(trio.current_time())
         try:
             # Not waited for: a disk that hangs behind the collector must not keep leases waiting.
@@ -162,17 +230,14 @@ class DeviceActor(Actor[DeviceMessage]):
         except MailboxFull:
             memory.pace = memory.pace.lost()
 
-    def _row(self, readings: Readings) -> RowDraft:
-        """The row of a poll. Points that are not registered are passed over.
+    def _known(self, readings: Readings) -> Sequence[Reading]:
+        """What was read of the points that are registered; others are passed over.
 
         Raises:
             DeviceError: The adapter's answer is no set of readings.
         """
-        time_us = readings.source_time_us
-        if time_us is None or not 0 <= time_us < TIME_US_END:
-            time_us = self._reporting.clock()
         try:
-            known = [
+            return [
                 Reading(
                     reading.point,
                     None if reading.value is None else float(reading.value),
@@ -184,6 +249,11 @@ class DeviceActor(Actor[DeviceMessage]):
             ]
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DeviceError(f"read: the adapter's answer makes no sense: {error}") from error
+
+    def _row(self, time_us: int | None, known: Sequence[Reading]) -> RowDraft:
+        """The row of a poll."""
+        if time_us is None or not 0 <= time_us < TIME_US_END:
+            time_us = self._reporting.clock()
         return self._reporting.schema.draft(self._index, time_us, known)
 
     def _lost_row(self) -> RowDraft:

@@ -3,6 +3,7 @@
 import msgspec
 
 from dercp.edge.lease import Lease
+from dercp.model.guardrail import OnLimit
 from dercp.model.time import us_from_s
 
 __all__ = ["KeptLease", "keep", "revive"]
@@ -15,9 +16,9 @@ class KeptLease(msgspec.Struct, frozen=True, kw_only=True):
     start_us: int
     until_us: int
     priority: int
-    reason: str
-    detail: str
     behind_us: int
+    on_limit: OnLimit = OnLimit.CLAMP
+    schedule_id: str = ""
 
 
 def keep(lease: Lease, *, headend_us: int, own_us: int, now_s: float) -> KeptLease:
@@ -27,9 +28,9 @@ def keep(lease: Lease, *, headend_us: int, own_us: int, now_s: float) -> KeptLea
         start_us=headend_us + us_from_s(lease.start_s - now_s),
         until_us=headend_us + us_from_s(lease.until_s - now_s),
         priority=lease.priority,
-        reason=lease.reason,
-        detail=lease.detail,
         behind_us=headend_us - own_us,
+        on_limit=lease.on_limit,
+        schedule_id=lease.schedule_id,
     )
 
 
@@ -55,6 +56,6 @@ def revive(
         start_s=start_s,
         until_s=start_s + lasts_us / 1e6,
         priority=kept.priority,
-        reason=kept.reason,
-        detail=kept.detail,
+        on_limit=kept.on_limit,
+        schedule_id=kept.schedule_id,
     )

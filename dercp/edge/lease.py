@@ -25,6 +25,8 @@ from dercp.model.dispatch import (
     Rejected,
     Superseded,
 )
+from dercp.model.guardrail import OnLimit
+from dercp.model.schedule import GAP_GRACE_S
 from dercp.wire.dispatch import EdgeWord
 
 __all__ = [
@@ -38,8 +40,10 @@ __all__ = [
     "abandon",
     "accept",
     "cancel",
+    "end",
     "fell_back",
     "leases_of",
+    "left_alone",
     "next_deadline_s",
     "not_fallen_back",
     "not_written",
@@ -51,12 +55,11 @@ __all__ = [
 
 # A day of five-minute blocks, and some.
 SCHEDULED_MAX: Final = 300
-# A schedule's gap up to this long is bridged.
-GAP_S_MAX: Final = 10.0
+_ACKED: Final = Acked()
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted dispatch. `setpoint_mw` has passed the guardrails; `reason` says how."""
+    """An accepted dispatch. `setpoint_mw` is what was asked; the guardrails have the last word."""
 
     dispatch_id: str
     revision: int
@@ -64,9 +67,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     start_s: float
     until_s: float
     priority: int = 0
+    on_limit: OnLimit = OnLimit.CLAMP
     schedule_id: str = ""
-    reason: str = ""
-    detail: str = ""
 
 
 class Book(msgspec.Struct, frozen=True):
@@ -125,7 +127,7 @@ def resumed(kept: Sequence[Lease], now_s: float) -> Book:
     return Book(in_force, scheduled, owes_fallback=in_force is None)
 
 
-def accept(book: Book, lease: Lease, now_s: float) -> Step:
+def accept(book: Book, lease: Lease, now_s: float, acked: Acked = _ACKED) -> Step:
     """Take in a lease. Where it overlaps another, the greater priority wins, then the newer."""
     rivals = [
         other for other in leases_of(book) if _overlap(other, lease) and not _same(other, lease)
@@ -138,7 +140,7 @@ def accept(book: Book, lease: Lease, now_s: float) -> Step:
     if len(kept) >= SCHEDULED_MAX:
         detail = f"{SCHEDULED_MAX} dispatches already wait for their start"
         return Step(book, (_say(lease, Rejected(reason="schedule_full", detail=detail)),))
-    said = [_say(lease, Acked(reason=lease.reason, detail=lease.detail))]
+    said = [_say(lease, acked)]
     said += [_superseded(other, lease) for other in rivals if other is not book.in_force]
     scheduled = tuple(sorted((*kept, lease), key=lambda waiting: waiting.start_s))
     step = tick(replace(book, scheduled=scheduled), now_s)
@@ -172,28 +174,36 @@ def cancel(book: Book, dispatch_id: str, detail: str) -> Step:
     return _end(book, ended, Cancelled(detail=detail))
 
 
+def end(book: Book, lease: Lease, word: Cancelled) -> Step:
+    """End this lease, as the site wants it."""
+    return _end(book, (lease,), word)
+
+
 def abandon(book: Book) -> Step:
     """The agent stops: nobody is left to end the leases later, so they end now."""
     return _end(book, leases_of(book), Cancelled(reason=DispatchReason.EDGE_STOPPED))
 
 
-def written(book: Book, lease: Lease, readback_mw: float) -> Step:
+def written(book: Book, lease: Lease, word: Applied) -> Step:
     """The device confirms the setpoint."""
-    word = Applied(readback_mw=readback_mw, reason=lease.reason, detail=lease.detail)
     return Step(book, (_say(lease, word),))
 
 
-def not_written(book: Book, lease: Lease, failed: Failed) -> Step:
-    """The device did not take the setpoint; what it does now is unknown, so it falls back."""
-    return Step(
-        replace(book, in_force=None, owes_fallback=True), (_say(lease, failed), FallBack(None))
-    )
+def not_written(book: Book, lease: Lease, word: Failed | Cancelled) -> Step:
+    """The lease in force cannot be kept: what the device does is unknown, or must not last."""
+    book = replace(book, in_force=None, owes_fallback=True)
+    return Step(book, (_say(lease, word), FallBack(None)))
 
 
 def fell_back(book: Book, command: FallBack) -> Step:
     """The asset is at its fallback."""
     said = () if command.then is None else (command.then,)
     return Step(replace(book, owes_fallback=False), said)
+
+
+def left_alone(book: Book, command: FallBack) -> Step:
+    """The people at the site have the asset: where it stands when they are done, nobody knows."""
+    return Step(book, () if command.then is None else (command.then,))
 
 
 def not_fallen_back(book: Book, command: FallBack, detail: str) -> Step:
@@ -237,7 +247,7 @@ def _in_force_until_s(book: Book) -> float:
     if current.schedule_id and book.scheduled:
         following = book.scheduled[0]
         gap_s = following.start_s - current.until_s
-        if following.schedule_id == current.schedule_id and 0 <= gap_s <= GAP_S_MAX:
+        if following.schedule_id == current.schedule_id and 0 <= gap_s <= GAP_GRACE_S:
             return following.start_s
     return current.until_s
 

@@ -18,6 +18,7 @@ __all__ = [
     "CustomPointTable",
     "HeadendTable",
     "LimitsTable",
+    "RemoteTable",
     "SiteTable",
     "SpoolTable",
     "TlsTable",
@@ -29,6 +30,7 @@ class AgentTable(msgspec.Struct, frozen=True):
 
     id: str
     data_dir: str = "dercp-edge"
+    clock_off_s_max: float = 2.0
 
 
 class TlsTable(msgspec.Struct, frozen=True):
@@ -72,11 +74,25 @@ class CustomPointTable(msgspec.Struct, frozen=True):
     unit: str
 
 
-class LimitsTable(msgspec.Struct, frozen=True):
+class RemoteTable(msgspec.Struct, frozen=True):
+    """[assets.limits.remote]: how the device says that it is under remote control."""
+
+    point: str
+    value: float = 1.0
+
+
+class LimitsTable(msgspec.Struct, frozen=True, kw_only=True):
     """[assets.limits]: narrows the nameplate, never widens it."""
 
     p_min_mw: float | None = None
     p_max_mw: float | None = None
+    dead_band_mw: float = 0.0
+    soc_min_pct: float | None = None
+    soc_max_pct: float | None = None
+    ramp_mw_per_min: float | None = None
+    write_interval_s: float = 0.0
+    least_change_mw: float = 0.0
+    remote: RemoteTable | None = None
 
 
 class AssetTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +108,9 @@ class AssetTable(msgspec.Struct, frozen=True, kw_only=True):
     points: tuple[str, ...] | None = None
     custom_points: tuple[CustomPointTable, ...] = ()
     fallback: Fallback = "release"
+    revert_after_s: float = 60.0
+    tolerance_mw: float | None = None
+    settling_s: float | None = None
     limits: LimitsTable = LimitsTable()
     adapter: str
     # Read by the adapter's own Struct.

@@ -14,6 +14,7 @@ from dercp.edge.site_file import (
     CustomPointTable,
     HeadendTable,
     LimitsTable,
+    RemoteTable,
     SiteTable,
     SpoolTable,
     TlsTable,
@@ -29,6 +30,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[[assets]]": AssetTable,
     "[[assets.custom_points]]": CustomPointTable,
     "[assets.limits]": LimitsTable,
+    "[assets.limits.remote]": RemoteTable,
 }
 
 

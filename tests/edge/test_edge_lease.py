@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from dercp.edge import lease as leases
 from dercp.edge.lease import Book, FallBack, Lease, Report, Step, Write
-from dercp.model.dispatch import FINAL, Failed
+from dercp.model.dispatch import FINAL, Applied, Failed
+from dercp.model.schedule import GAP_GRACE_S
 
 
 def lease(
@@ -117,7 +118,7 @@ def blocks(gap_s: float, *, after: str = "plan") -> Book:
 
 def test_a_short_gap_in_a_schedule_is_bridged() -> None:
     """The asset would only go there and back."""
-    book = blocks(leases.GAP_S_MAX)
+    book = blocks(GAP_GRACE_S)
     assert leases.next_deadline_s(book) == 40
     assert said(leases.tick(book, 35.0)) == []
     assert said(leases.tick(book, 40.0)) == ["a completed", "write b 1"]
@@ -125,7 +126,7 @@ def test_a_short_gap_in_a_schedule_is_bridged() -> None:
 
 def test_a_long_gap_is_not() -> None:
     """And neither is a short one between two plans, or two dispatches that stand alone."""
-    for book in (blocks(leases.GAP_S_MAX + 0.1), blocks(1.0, after="another"), blocks(1, after="")):
+    for book in (blocks(GAP_GRACE_S + 0.1), blocks(1.0, after="another"), blocks(1, after="")):
         assert said(leases.tick(book, 30.0)) == ["fall back, then a completed"]
 
 
@@ -245,7 +246,7 @@ class Player:
                     self.words.append(command)
                 case Write(written) if self.works:
                     self.holds = written.dispatch_id
-                    self.carry_out(leases.written(self.book, written, written.setpoint_mw))
+                    self.carry_out(leases.written(self.book, written, Applied()))
                 case Write(written):
                     self.carry_out(leases.not_written(self.book, written, Failed()))
                 case FallBack() if self.works:
