@@ -5,6 +5,7 @@ named by its content alone and belongs to nobody.
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 import msgspec
 
@@ -13,6 +14,14 @@ from dercp.model.dispatch import Dispatch
 
 DEFAULT_TENANT = "default"
 """The only tenant there is today."""
+
+
+class Purpose(StrEnum):
+    """What a store was made for; it is said when it is made, and kept in it."""
+
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
+    """It may be wiped."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

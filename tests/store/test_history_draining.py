@@ -214,7 +214,8 @@ async def test_a_log_of_an_earlier_release_can_be_drained(tmp_path: Path) -> Non
     db = apsw.Connection(str(tmp_path / HISTORY_NAME))
     db.execute("""
         DROP INDEX gap_by_change; ALTER TABLE gap DROP COLUMN change;
-        DROP TABLE drain; DROP TABLE quarantine; DELETE FROM schema_version WHERE version = 2
+        DROP TABLE drain; DROP TABLE quarantine; DROP TABLE purpose;
+        DELETE FROM schema_version WHERE version > 1
     """)
     db.close()
     async with open_history(tmp_path, destination="here") as log:

@@ -21,6 +21,7 @@ from dercp.store.records import (
     HistoryLimits,
     HistoryStatistics,
     Pruned,
+    Purpose,
     Quarantined,
     SpoolSequences,
     Undrained,
@@ -36,6 +37,7 @@ from dercp.store.sqlite._lock import hold_directory
 from dercp.store.sqlite._log import ROW_BYTES, Append, Call, Declare, Log, NoteDrained, Prune
 from dercp.store.sqlite._pages import find_frames
 from dercp.store.sqlite._prune import STEP_BYTES, Keep, as_buffer, as_historian, plan
+from dercp.store.sqlite._purpose import purpose_of, wipe
 from dercp.store.sqlite._segments import Wanted
 from dercp.store.sqlite._writer import GroupCommit, GroupLimits
 
@@ -201,6 +203,7 @@ async def open_history(
     limits: HistoryLimits | None = None,
     *,
     destination: str | None = None,
+    purpose: Purpose = Purpose.PRODUCTION,
     vfs: str | None = None,
 ) -> AsyncIterator[SqliteHistory]:
     """Open the history in `directory`, which must exist, for the length of the block.
@@ -215,6 +218,7 @@ async def open_history(
         destination: The identity of the store that this log is drained into. What is not
             drained is then kept whatever the limits say, and what is, only for a short while.
             Another identity than the last time's: all that is here is drained again.
+        purpose: What the history is made for, if it is made now.
         vfs: A registered SQLite VFS other than the system's; for tests of failing disks.
 
     Raises:
@@ -228,22 +232,26 @@ async def open_history(
         async with AsyncExitStack() as opened:
             try:
                 history = await opened.enter_async_context(
-                    _open_sound(path, limits, destination, vfs)
+                    _open_sound(path, limits, destination, purpose, vfs)
                 )
             except StoreDamaged:
                 set_aside(path)
                 history = await opened.enter_async_context(
-                    _open_sound(path, limits, destination, vfs)
+                    _open_sound(path, limits, destination, purpose, vfs)
                 )
             yield history
 
 
 @asynccontextmanager
 async def _open_sound(
-    path: Path, limits: HistoryLimits, destination: str | None, vfs: str | None
+    path: Path,
+    limits: HistoryLimits,
+    destination: str | None,
+    purpose: Purpose,
+    vfs: str | None,
 ) -> AsyncIterator[SqliteHistory]:
     fuse, keep = Fuse(path), as_historian if destination is None else as_buffer
-    async with open_file(path, "history", fuse, vfs) as (writing, reading):
+    async with open_file(path, "history", purpose, fuse, vfs) as (writing, reading):
         log = Log(path, limits)
         await writing.run(partial(log.check, destination=destination))
         calls: GroupCommit[Call, Any] = GroupCommit(writing, log.perform, _GROUPS)
@@ -253,3 +261,18 @@ async def _open_sound(
             yield SqliteHistory(calls, log, writing, reading, fuse, limits, aside, keep)
         finally:
             fuse.close()
+
+
+def purpose_of_history(directory: Path) -> Purpose | None:
+    """What the history in the directory was made for; None: there is none."""
+    return purpose_of(directory / HISTORY_NAME)
+
+
+def wipe_history(directory: Path) -> None:
+    """Take the history in the directory away, damaged files that were set aside included.
+
+    Raises:
+        StoreBusy: A headend works in the directory.
+        StoreUnusable: It was not made for development.
+    """
+    wipe(directory, HISTORY_NAME, _LOCK_NAME)

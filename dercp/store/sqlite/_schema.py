@@ -6,7 +6,9 @@ from pathlib import Path
 import apsw
 
 from dercp.store.errors import StoreNewer
+from dercp.store.records import Purpose
 from dercp.store.sqlite._connection import transaction
+from dercp.store.sqlite._purpose import note_purpose
 
 _VERSIONS = """
 CREATE TABLE IF NOT EXISTS schema_version (
@@ -17,10 +19,16 @@ CREATE TABLE IF NOT EXISTS schema_version (
 """
 
 
-def migrate(db: apsw.Connection, path: Path, kind: str) -> None:
+def migrate(db: apsw.Connection, path: Path, kind: str, purpose: Purpose) -> None:
     """Apply the steps for this kind of file that it has not seen, each in a transaction.
 
     A step that was released is never edited: a new one follows it.
+
+    Args:
+        db: The writing connection, on its thread.
+        path: Of the file, for messages.
+        kind: The folder of the steps.
+        purpose: Noted in a file that is new.
 
     Raises:
         StoreNewer: The file has seen steps that this release does not know.
@@ -37,6 +45,8 @@ def migrate(db: apsw.Connection, path: Path, kind: str) -> None:
         with transaction(db):
             db.execute(sql)
             db.execute("INSERT INTO schema_version (version, name) VALUES (?, ?)", (version, name))
+    if not reached:
+        note_purpose(db, purpose)
 
 
 def _steps(kind: str) -> list[tuple[str, str]]:

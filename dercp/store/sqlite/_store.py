@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from dercp.store.records import StoreStatistics
+from dercp.store.records import Purpose, StoreStatistics
 from dercp.store.sqlite._connection import Connection
 from dercp.store.sqlite._dispatches import SqliteDispatchLedger
 from dercp.store.sqlite._file import open_file
 from dercp.store.sqlite._fuse import Fuse
 from dercp.store.sqlite._lock import hold_directory
+from dercp.store.sqlite._purpose import purpose_of, wipe
 from dercp.store.sqlite._registry import SqliteRegistry
 from dercp.store.sqlite._sessions import SqliteSessionLog
 from dercp.store.sqlite._writer import GroupLimits, GroupWriter
@@ -42,11 +43,14 @@ class SqliteStore:
 
 
 @asynccontextmanager
-async def open_sqlite(directory: Path, *, vfs: str | None = None) -> AsyncIterator[SqliteStore]:
+async def open_sqlite(
+    directory: Path, *, purpose: Purpose = Purpose.PRODUCTION, vfs: str | None = None
+) -> AsyncIterator[SqliteStore]:
     """Open the store in `directory`, which must exist, for the length of the block.
 
     Args:
         directory: The headend's data directory, on a local file system.
+        purpose: What the store is made for, if it is made now.
         vfs: A registered SQLite VFS other than the system's; for tests of failing disks.
 
     Raises:
@@ -60,10 +64,25 @@ async def open_sqlite(directory: Path, *, vfs: str | None = None) -> AsyncIterat
     path = directory / FILE_NAME
     fuse = Fuse(path)
     with hold_directory(directory, _LOCK_NAME):
-        async with open_file(path, "headend", fuse, vfs) as (writing, reading):
+        async with open_file(path, "headend", purpose, fuse, vfs) as (writing, reading):
             writer = GroupWriter(writing, _GROUPS)
             await writer.start()
             try:
                 yield SqliteStore(writer, reading, fuse)
             finally:
                 fuse.close()
+
+
+def purpose_of_sqlite(directory: Path) -> Purpose | None:
+    """What the store in the directory was made for; None: there is none."""
+    return purpose_of(directory / FILE_NAME)
+
+
+def wipe_sqlite(directory: Path) -> None:
+    """Take the store in the directory away.
+
+    Raises:
+        StoreBusy: A headend works in the directory.
+        StoreUnusable: It was not made for development.
+    """
+    wipe(directory, FILE_NAME, _LOCK_NAME)
