@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import NamedTuple, NoReturn, TypeVar
 
 import httpx
 import msgspec
@@ -15,19 +16,37 @@ REQUEST_WITHIN_S = 10.0
 PAGE = 1_000
 # A proxy of the environment is for the world, not for this machine.
 _DIRECT = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
+_GATEWAY_ERRORS = frozenset({502, 503, 504})
 
 T = TypeVar("T")
 
 
 class Unavailable(CommandError):
-    """The headend does not answer now. Nothing was done."""
+    """The headend does not answer now. Nothing was done.
 
-    def __init__(self, sentence: str) -> None:
+    Attributes:
+        retry_after_s: When it says that one should ask again.
+    """
+
+    def __init__(self, sentence: str, retry_after_s: float = 0.0) -> None:
         super().__init__(sentence, code=Exit.UNAVAILABLE)
+        self.retry_after_s = retry_after_s
 
 
 class Unanswered(Unavailable):
     """The request went out and no answer came: whether it was done is not known."""
+
+
+class NotThere(CommandError):
+    """The headend knows nothing of that name."""
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    content: bytes
+    retry_after_s: float
 
 
 class ApiClient:
@@ -37,10 +56,16 @@ class ApiClient:
     answer is no, or not one of dercp's.
     """
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        transport: httpx.BaseTransport | None = None,
+        *,
+        within_s: float = REQUEST_WITHIN_S,
+    ) -> None:
         self._url = url
         self._http = httpx.Client(
-            base_url=url, timeout=REQUEST_WITHIN_S, transport=transport, mounts=_DIRECT
+            base_url=url, timeout=within_s, transport=transport, mounts=_DIRECT
         )
 
     def get(self, path: str, shape: type[T], **query: str | int | None) -> T:
@@ -58,6 +83,13 @@ class ApiClient:
                 return
             cursor = page.next
 
+    def stream(self, path: str, media_type: str, **query: str | int | None) -> Iterator[bytes]:
+        """An answer of any length, as it comes. One that is cut short raises `Unanswered`."""
+        with self._asked("GET", path, query, headers={"Accept": media_type}) as response:
+            if not response.is_success:
+                self._refuse(_whole(response))
+            yield from response.iter_bytes()
+
     def post(self, path: str, body: object, headers: Mapping[str, str]) -> msgspec.Raw:
         """Hand something in; the answer as the API gives it."""
         answer = self._send("POST", path, {}, content=msgspec.json.encode(body), headers=headers)
@@ -71,13 +103,31 @@ class ApiClient:
         *,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        given = {name: value for name, value in query.items() if value is not None}
+    ) -> Answer:
         sent = {"Content-Type": "application/json"} if content else {}
+        headers = {**sent, **(headers or {})}
+        with self._asked(method, path, query, content=content, headers=headers) as response:
+            return _whole(response)
+
+    @contextmanager
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int | None],
+        *,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
+    ) -> Iterator[httpx.Response]:
+        given = {name: value for name, value in query.items() if value is not None}
+        asked = self._http.stream(method, path, params=given, content=content, headers=headers)
+        with self._silence_told(), asked as response:
+            yield response
+
+    @contextmanager
+    def _silence_told(self) -> Iterator[None]:
         try:
-            return self._http.request(
-                method, path, params=given, content=content, headers={**sent, **(headers or {})}
-            )
+            yield
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             raise Unavailable(
                 f"no headend answers at {self._url} ({_reason(error)}); start one with "
@@ -88,22 +138,39 @@ class ApiClient:
                 f"the headend at {self._url} did not answer ({_reason(error)})"
             ) from None
 
-    def _read(self, response: httpx.Response, shape: type[T]) -> T:
+    def _read(self, answer: Answer, shape: type[T]) -> T:
+        if not httpx.codes.is_success(answer.status):
+            self._refuse(answer)
         try:
-            if response.is_success:
-                return msgspec.json.decode(response.content, type=shape)
-            problem = msgspec.json.decode(response.content, type=Problem)
+            return msgspec.json.decode(answer.content, type=shape)
         except msgspec.MsgspecError:
-            raise CommandError(
-                f"what answers at {self._url} does not speak dercp's API "
-                f"(HTTP {response.status_code}); name the headend with --url or DERCP_URL",
-                code=Exit.UNAVAILABLE,
-            ) from None
+            raise self._stranger(answer) from None
+
+    def _refuse(self, answer: Answer) -> NoReturn:
+        """Raise what the headend has to say instead of an answer."""
+        try:
+            problem = msgspec.json.decode(answer.content, type=Problem)
+        except msgspec.MsgspecError:
+            raise self._stranger(answer) from None
         sentence = problem.detail or problem.title
-        if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise Unavailable(f"the headend at {self._url} cannot answer now: {sentence}")
+        if answer.status >= 500 or answer.status == httpx.codes.TOO_MANY_REQUESTS:
+            raise Unavailable(
+                f"the headend at {self._url} cannot answer now: {sentence}", answer.retry_after_s
+            )
         told_apart = [fault.detail for fault in problem.errors if fault.detail not in sentence]
+        if answer.status == httpx.codes.NOT_FOUND:
+            raise NotThere(sentence, *told_apart)
         raise CommandError(sentence, *told_apart)
+
+    def _stranger(self, answer: Answer) -> CommandError:
+        sentence = (
+            f"what answers at {self._url} does not speak dercp's API "
+            f"(HTTP {answer.status}); name the headend with --url or DERCP_URL"
+        )
+        # A proxy speaks for a headend that is away.
+        if answer.status in _GATEWAY_ERRORS:
+            return Unavailable(sentence, answer.retry_after_s)
+        return CommandError(sentence, code=Exit.UNAVAILABLE)
 
 
 def read(item: msgspec.Raw, shape: type[T]) -> T:
@@ -119,6 +186,19 @@ def read(item: msgspec.Raw, shape: type[T]) -> T:
             f"the answer is not what this release expects ({error}); is the headend another one?",
             code=Exit.UNAVAILABLE,
         ) from None
+
+
+def _whole(response: httpx.Response) -> Answer:
+    # Not `read()`: httpx would keep the content until Python looks for cycles, and an export
+    # reads megabytes a second.
+    content = b"".join(response.iter_bytes())
+    retry_after_s = _seconds(response.headers.get("Retry-After", ""))
+    return Answer(response.status_code, content, retry_after_s)
+
+
+def _seconds(text: str) -> float:
+    """Of a Retry-After header; a date there, or anything else, is no reason to wait longer."""
+    return float(text) if text.isascii() and text.isdigit() else 0.0
 
 
 def _reason(error: httpx.RequestError) -> str:

@@ -1,4 +1,4 @@
-"""What people type: addresses, durations, URLs and megawatts.
+"""What people type: addresses, durations, times, URLs and megawatts.
 
 The functions are the parsers of options and arguments: they give a value, or raise the
 `typer.BadParameter` that names the option. Typer hands them the default too, as a value.
@@ -8,9 +8,12 @@ import ipaddress
 import math
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from urllib.parse import urlsplit
 
 import typer
+
+from dercp.model.time import TimeError, parse_rfc3339, us_from_s
 
 # Longer than anything that is waited for here; keeps sums of durations finite.
 DURATION_S_MAX = 366 * 86_400.0
@@ -20,7 +23,16 @@ _NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,9})?"
 _DURATION = re.compile(rf"(?:{_NUMBER}[smhd])+")
 _PART = re.compile(rf"({_NUMBER})([smhd])")
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]{1,5})")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_LOCAL_TIME = re.compile(rf"{_DATE.pattern}[Tt][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(\.[0-9]{{1,9}})?")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?")
+
+
+class Form(StrEnum):
+    """Forms of a file of history."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,23 @@ class Duration:
         hours, minutes = divmod(minutes, 60)
         parts = ((f"{hours:.0f}", "h"), (f"{minutes:.0f}", "m"), (f"{seconds:.9g}", "s"))
         return "".join(number + unit for number, unit in parts if number != "0") or "0s"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A time as it was typed: of the calendar, or so long before the present (`time_us` None)."""
+
+    text: str
+    time_us: int | None
+    ago_s: float = 0.0
+
+    def __str__(self) -> str:
+        """As it was typed."""
+        return self.text
+
+    def resolve(self, now_us: int) -> int:
+        """The time in microseconds of Unix time."""
+        return now_us - us_from_s(self.ago_s) if self.time_us is None else self.time_us
 
 
 @dataclass(frozen=True)
@@ -69,6 +98,33 @@ def parse_duration(value: "str | Duration") -> Duration:
     if not 0 < seconds <= DURATION_S_MAX:
         raise typer.BadParameter(f'"{text}" is not above zero and at most 366 days')
     return Duration(seconds)
+
+
+def parse_moment(value: "str | Moment") -> Moment:
+    """The time of "2026-11-23T14:00:00Z", "2026-11-23" (its midnight in UTC), "now" or "-2h"."""
+    text = str(value).strip()
+    if text == "now":
+        return Moment(text, None)
+    if text.startswith("-"):
+        return Moment(text, None, parse_duration(text[1:]).seconds)
+    if _LOCAL_TIME.fullmatch(text):
+        raise typer.BadParameter(
+            f'"{text}" does not say in which time zone; write {text}Z for UTC, or {text}+01:00'
+        )
+    try:
+        return Moment(text, parse_rfc3339(text + "T00:00:00Z" if _DATE.fullmatch(text) else text))
+    except TimeError:
+        raise typer.BadParameter(
+            f'"{text}" is no time; write 2026-11-23T14:00:00Z, 2026-11-23, now, or -2h'
+        ) from None
+
+
+def parse_resolution(value: "str | Duration") -> Duration:
+    """The length of a bucket: a duration of whole seconds."""
+    duration = parse_duration(value)
+    if duration.seconds % 1:
+        raise typer.BadParameter(f'"{value}" is no whole number of seconds; write 1s, 1m or 15m')
+    return duration
 
 
 def parse_address(value: "str | Address") -> Address:

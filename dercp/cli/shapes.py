@@ -103,3 +103,78 @@ class Problem(msgspec.Struct, frozen=True):
     title: str
     detail: str = ""
     errors: tuple[Fault, ...] = ()
+
+
+class PointName(msgspec.Struct, frozen=True):
+    """A point that an asset reports."""
+
+    name: str
+    unit: str
+
+
+class AssetPoints(msgspec.Struct, frozen=True):
+    """An asset as far as its history is concerned."""
+
+    id: str
+    site_id: str
+    agent_id: str
+    points: tuple[PointName, ...]
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """Why a value is not good."""
+
+    quality: str
+    reasons: tuple[str, ...] = ()
+
+
+# Times of rows stay the text they are: millions of them are only handed on.
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """The values of an asset at one instant."""
+
+    source_time: str
+    ingest_time: str | None
+    values: dict[str, float | None]
+    doubts: dict[str, Doubt] | None = None
+
+
+class Summary(msgspec.Struct, frozen=True, gc=False):
+    """The known values of a point within a bucket."""
+
+    min: float | None
+    mean: float | None
+    max: float | None
+    count: int
+    good: int
+
+
+class Bucket(msgspec.Struct, frozen=True, gc=False):
+    """The samples of an asset from `start` to the start of the next bucket."""
+
+    start: str
+    samples: int
+    points: dict[str, Summary]
+
+
+class HistoryPart(msgspec.Struct, frozen=True):
+    """Samples or buckets of an asset; `next` is the cursor of the part after it."""
+
+    points: tuple[PointName, ...]
+    complete_until: datetime | None
+    bad_batches: int
+    next: str | None
+    samples: tuple[Sample, ...] = ()
+    buckets: tuple[Bucket, ...] = ()
+
+
+class Gap(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+    """What an agent declared as lost for ever."""
+
+    agent_id: str
+    first_sequence: int
+    last_sequence: int
+    from_: datetime | None
+    to: datetime | None
+    samples: int
+    reason: str
+    declared_time: datetime | None

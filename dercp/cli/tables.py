@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from rich.table import Table
 from rich.text import Text
 
-from dercp.cli.shapes import Agent, Asset, Point, Telemetry
+from dercp.cli.shapes import Agent, Asset, Gap, Point, Telemetry
 
 Cell: TypeAlias = str | Text
 
@@ -62,6 +62,16 @@ TELEMETRY = (
     Column("age", 44, number=True),
 )
 
+GAPS = (
+    Column("agent"),
+    Column("from"),
+    Column("to"),
+    Column("samples", number=True),
+    Column("reason"),
+    Column("batches", 100, number=True),
+    Column("declared", 120),
+)
+
 
 def assets_table(assets: Iterable[Asset], *, width: int) -> Table:
     """The registry of assets."""
@@ -71,6 +81,11 @@ def assets_table(assets: Iterable[Asset], *, width: int) -> Table:
 def agents_table(agents: Iterable[Agent], *, width: int) -> Table:
     """The agents and how their sessions went."""
     return _table(AGENTS, map(_agent_row, agents), width)
+
+
+def gaps_table(gaps: Iterable[Gap], *, width: int) -> Table:
+    """What was declared as lost."""
+    return _table(GAPS, map(_gap_row, gaps), width)
 
 
 def telemetry_table(items: Iterable[Telemetry], *, width: int, unanswered_s: float = 0.0) -> Table:
@@ -121,6 +136,18 @@ def _agent_row(agent: Agent) -> Sequence[Cell]:
         str(agent.flaps),
         "" if agent.clock_offset_s is None else f"{agent.clock_offset_s:+z.3f}",
         (last.reason or "") if last else "",
+    )
+
+
+def _gap_row(gap: Gap) -> Sequence[Cell]:
+    return (
+        gap.agent_id,
+        clock_time(gap.from_, with_date=True) or "unknown",
+        clock_time(gap.to, with_date=True) or "unknown",
+        f"{gap.samples:,}",
+        gap.reason,
+        f"{gap.last_sequence - gap.first_sequence + 1:,}",
+        clock_time(gap.declared_time, with_date=True),
     )
 
 
