@@ -159,22 +159,21 @@ def aggregate(group_id: str, members: Iterable[Capacity]) -> Capacity:
     """
     everyone = list(members)
     active = [member for member in everyone if not member.excluded]
+    left_out = {member.excluded for member in everyone if member.excluded}
     moving = [member for member in active if member.weight_mw > 0]
     fixed_mw = math.fsum(member.rest_mw for member in active if member.weight_mw <= 0)
     rising = [_Vessel(member, 1.0) for member in moving]
     falling = [_Vessel(member, -1.0) for member in moving]
     return Capacity(
         id=group_id,
-        min_mw=fixed_mw + math.fsum(member.min_mw for member in moving),
-        max_mw=fixed_mw + math.fsum(member.max_mw for member in moving),
+        min_mw=fixed_mw - math.fsum(vessel.top_mw for vessel in falling),
+        max_mw=fixed_mw + math.fsum(vessel.top_mw for vessel in rising),
         weight_mw=math.fsum(member.weight_mw for member in moving),
         limit_low=_common({member.limit_low for member in moving}, DispatchReason.NAMEPLATE),
         limit_high=_common({member.limit_high for member in moving}, DispatchReason.NAMEPLATE),
         dead_low_mw=-_least_step(falling),
         dead_high_mw=_least_step(rising),
-        excluded=""
-        if active
-        else _common({member.excluded for member in everyone}, DispatchReason.OUT_OF_SERVICE),
+        excluded="" if active else _common(left_out, DispatchReason.OUT_OF_SERVICE),
     )
 
 
@@ -194,7 +193,7 @@ class _Vessel:
         ends = sorted((sign * member.min_mw, sign * member.max_mw))
         self.rest_mw = sign * member.rest_mw
         self.floor_mw = self.rest_mw
-        self.top_mw = ends[1]
+        self.top_mw = ends[1] if member.weight_mw > 0 else self.rest_mw
         self.step_mw = 0.0
         self.is_on = True
         dead_mw = member.dead_high_mw if sign > 0 else -member.dead_low_mw
@@ -211,7 +210,7 @@ class _Vessel:
     @property
     def can_start(self) -> bool:
         """Whether it stands still below its dead band, and could run beyond it."""
-        return not self.is_on and self.top_mw > 0 and self.member.weight_mw > 0
+        return not self.is_on and self.top_mw > 0
 
     def start(self) -> None:
         """Run beyond the dead band."""
@@ -300,7 +299,8 @@ def _round_off(asked_mw: float, vessels: list[_Vessel]) -> None:
         return
     for vessel in vessels:
         rounded_mw = vessel.power_mw + rest_mw
-        if not vessel.limit and vessel.floor_mw <= rounded_mw <= vessel.top_mw:
+        bound = vessel.limit or not vessel.is_on
+        if not bound and vessel.floor_mw <= rounded_mw <= vessel.top_mw:
             vessel.power_mw = rounded_mw
             return
 

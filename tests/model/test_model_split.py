@@ -225,6 +225,8 @@ def test_an_aggregate_names_the_limit_that_all_have_in_common() -> None:
     assert (offline.excluded, offline.max_mw) == ("offline", 0)
     farm = aggregate("farm", [turbine("a", 3, 1), turbine("b", 3, 0.5)])
     assert farm.dead_high_mw == 0.5
+    stuck = aggregate("stuck", [turbine("a", 3, 5), battery("b", 1)])
+    assert (stuck.min_mw, stuck.max_mw) == (-1, 1)
     assert aggregate("nobody", []).excluded == "out_of_service"
 
 
