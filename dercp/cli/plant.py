@@ -232,6 +232,58 @@ def spool(
             console.print(spool_table(summary))
 
 
+AssetId = Annotated[str, typer.Argument(metavar="ASSET", help="The asset's id.")]
+
+
+def lock(
+    asset: AssetId,
+    config: SiteFile = Path("site.toml"),
+    *,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why, for whoever wants to dispatch it.")
+    ],
+) -> None:
+    """Lock an asset: its lease ends within a second, and no setpoint is written to it.
+
+    The lock stays until `dercp edge unlock`, also while the agent is stopped.
+    """
+    with told():
+        from dercp.cli.clock import utc_now_us
+        from dercp.cli.locking import lock_asset
+
+        lock_asset(config, asset, reason, utc_now_us())
+        typer.echo(f"{asset} is locked")
+
+
+def unlock(asset: AssetId, config: SiteFile = Path("site.toml")) -> None:
+    """Unlock an asset: it goes to its fallback and takes dispatches again."""
+    with told():
+        from dercp.cli.locking import unlock_asset
+
+        had = unlock_asset(config, asset)
+        typer.echo(f"{asset} is unlocked" if had else f"{asset} was not locked")
+
+
+def locks(
+    config: SiteFile = Path("site.toml"),
+    *,
+    json: Annotated[bool, typer.Option("--json", help="JSON, on a terminal too.")] = False,
+) -> None:
+    """List the assets that are locked."""
+    with told():
+        import msgspec
+        from rich.console import Console
+
+        from dercp.cli.locking import locks_of, locks_table
+        from dercp.cli.output import wants_json, write_json
+
+        lockouts, console = locks_of(config), Console(highlight=False)
+        if wants_json(asked=json, console=console):
+            write_json(msgspec.Raw(msgspec.json.encode(dict(lockouts.locks))))
+        else:
+            console.print(locks_table(lockouts))
+
+
 def _two_ports(http: Address, grpc: Address) -> None:
     if http == grpc and http.port:
         raise typer.BadParameter(f"both say {http}", param_hint="'--http' / '--grpc'")

@@ -5,6 +5,7 @@
     ├── collector
     ├── devices
     │   └── <asset id> ...
+    ├── lockout
     └── uplink
 
 One for one: what they share (outbox, journal, leases) is no actor's, so that a crash of
@@ -48,6 +49,8 @@ from dercp.edge.journal import Journal
 from dercp.edge.kept_lease import revive
 from dercp.edge.lease import Lease, Report
 from dercp.edge.lease_keeper import Clocks, LeaseKeeper
+from dercp.edge.lockout import LockoutFile, Lockouts
+from dercp.edge.lockout_watch import LockoutWatch, locks_now
 from dercp.edge.outbox_keeper import OutboxKeeper
 from dercp.edge.pace import Pace
 from dercp.edge.session import Live
@@ -165,6 +168,9 @@ class Agent:
         self._journal = Journal(
             self._headend_time.now_us, clock, bell.ring, spool, spool.dispatches, self._log
         )
+        self._locks = (
+            None if config.data_dir is None else LockoutFile(config.data_dir, config.agent_id)
+        )
         self._frame_limits = FrameLimits()
         self._history = UplinkHistory()
         self._memories: dict[str, AssetMemory] = {}
@@ -178,7 +184,10 @@ class Agent:
         devices = await system.root.supervise(
             SupervisorSpec(name="devices", restart=_DEVICES_RESTART, grace_s=DEVICE_GRACE_S)
         )
-        self._start_devices(devices, collector)
+        locks = locks_now(self._locks)
+        self._start_devices(devices, collector, locks)
+        if self._locks is not None:
+            await system.root.start(self._lockout_spec(self._locks, locks))
         # Last, so that the first dispatch finds its device; and stopped last, by `system`.
         await system.root.start(self._uplink_spec())
         started()
@@ -260,7 +269,17 @@ class Agent:
             mailbox=MailboxSpec(capacity=max(64, 2 * assets), on_full=OnFull.REJECT),
         )
 
-    def _start_devices(self, devices: SupervisorRef, collector: Ref[RowDraft]) -> None:
+    def _lockout_spec(self, file: LockoutFile, known: Lockouts) -> ChildSpec[NoReturn]:
+        return ChildSpec(
+            name="lockout",
+            factory=lambda: LockoutWatch(file, known, self._devices, self._log),
+            # Nobody writes to it: it looks at its file.
+            mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
+        )
+
+    def _start_devices(
+        self, devices: SupervisorRef, collector: Ref[RowDraft], locks: Lockouts
+    ) -> None:
         reporting = Reporting(
             schema=PayloadSchema(self._config.registration),
             collector=collector,
@@ -271,6 +290,7 @@ class Agent:
         kept = self._kept_leases()
         for index, asset in enumerate(self._config.assets):
             keeper = LeaseKeeper(asset, self._journal, clocks)
+            keeper.surroundings.locked = locks.of(asset.spec.asset_id)
             keeper.resume(kept.pop(asset.spec.asset_id, []))
             memory = AssetMemory(asset.spec, keeper, Pace(origin_s, asset.spec.sample_interval_s))
             spec = self._device_spec(index, asset, memory, reporting)

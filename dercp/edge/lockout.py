@@ -9,11 +9,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-__all__ = ["Lock", "LockoutError", "LockoutFile", "Lockouts"]
+__all__ = ["Lock", "LockoutError", "LockoutFile", "Lockouts", "Stamp"]
+
+Stamp: TypeAlias = tuple[int, int, int] | None
 
 # Some 200 bytes a lock.
 BYTES_MAX: Final = 4 * 1024 * 1024
@@ -49,6 +51,14 @@ class LockoutFile:
 
     def __init__(self, directory: Path, agent_id: str) -> None:
         self.path = directory / f"{agent_id}.locks"
+
+    def stamp(self) -> Stamp:
+        """What changes whenever the locks do; None while there is no file."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
     def read(self) -> Lockouts:
         """The locks that are set. What cannot be understood locks everything.
