@@ -82,7 +82,7 @@ def capacity_of(spec: AssetSpec, live: Live, *, excluded: str = "") -> Capacity:
         weight_mw=spec.nameplate_mw,
         limit_low=limit_low,
         limit_high=limit_high,
-        dead_low_mw=-spec.dead_band_mw,
+        dead_low_mw=0.0 - spec.dead_band_mw,
         dead_high_mw=spec.dead_band_mw,
         excluded=excluded or (DispatchReason.STALE if live.stale else ""),
     )
