@@ -1,12 +1,13 @@
 """One contract, several stores: every test that asks for `open_store` runs on each of them."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 from faulty_disk import Disk
 from memory_store import MemoryDisk, open_memory, open_memory_history
+from postgres_history import open_postgres_history
 
 from dercp.model.dispatch import (
     AssetTarget,
@@ -18,12 +19,11 @@ from dercp.model.dispatch import (
 )
 from dercp.store import (
     History,
-    HistoryLimits,
     Store,
     open_history,
     open_sqlite,
 )
-from dercp.store.postgres import PostgresHistory, open_postgres
+from dercp.store.postgres import open_postgres
 
 
 @pytest.fixture(params=["sqlite", "memory", "postgres"])
@@ -80,15 +80,6 @@ def open_log(
         return lambda limits=None: open_postgres_history(url, limits)
     disk = MemoryDisk()
     return lambda limits=None: open_memory_history(disk, limits)
-
-
-@asynccontextmanager
-async def open_postgres_history(
-    url: str, limits: HistoryLimits | None
-) -> AsyncIterator[PostgresHistory]:
-    """The history of the store in a database."""
-    async with open_postgres(url, limits=limits) as store:
-        yield store.history
 
 
 @pytest.fixture

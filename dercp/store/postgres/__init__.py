@@ -8,11 +8,25 @@ from dercp.store.errors import StoreUnusable
 
 try:
     from dercp.store.postgres._bridge import PostgresSettings
+    from dercp.store.postgres._errors import place_of
     from dercp.store.postgres._history import PostgresHistory
-    from dercp.store.postgres._store import PostgresStore, open_postgres, wipe_postgres
+    from dercp.store.postgres._store import (
+        PostgresStore,
+        open_postgres,
+        purpose_of_postgres,
+        wipe_postgres,
+    )
 except ModuleNotFoundError as missing:
     raise StoreUnusable(
         f"store.url names Postgres, and {missing.name} is not here: pip install 'dercp[postgres]'"
     ) from missing
 
-__all__ = ["PostgresHistory", "PostgresSettings", "PostgresStore", "open_postgres", "wipe_postgres"]
+__all__ = [
+    "PostgresHistory",
+    "PostgresSettings",
+    "PostgresStore",
+    "open_postgres",
+    "place_of",
+    "purpose_of_postgres",
+    "wipe_postgres",
+]

@@ -62,18 +62,28 @@ class Bridge:
         Time: none takes longer than `answer_within_s`, whatever server and network do.
         Cancellation: the connection is cut, so the server undoes what was not committed; the
             next piece gets a new one. Cut off during its commit, work is done wholly or not.
+        Alone: whatever `hold` takes, on a connection of its own, is held before any work is
+            done, and taken again when that connection was lost.
         Connection lost: whoever is at work is told `StoreAway`. Nothing is sent again by
             itself. While the server is away callers are told at once, without a new attempt
             each.
     """
 
     def __init__(
-        self, loop: Any, url: str, settings: PostgresSettings, prepare: Work[None]
+        self,
+        loop: Any,
+        url: str,
+        settings: PostgresSettings,
+        prepare: Work[None],
+        hold: Work[None] | None,
     ) -> None:
         self._loop = loop
         self._url = url
         self._settings = settings
         self._prepare = prepare
+        self._hold = hold
+        self._holder: Db | None = None
+        self._connecting = trio.Lock()
         self._turns = trio.Semaphore(settings.connections_max)
         self._idle: list[Db] = []
         self._at_work: set[Db] = set()
@@ -118,7 +128,8 @@ class Bridge:
         """End all connections, those at work at once; what comes later is told so."""
         self._closed = True
         with trio.CancelScope(shield=True):
-            await self._asyncio(_end(self._at_work, self._idle))
+            holders = [] if self._holder is None else [self._holder]
+            await self._asyncio(_end(self._at_work, [*self._idle, *holders]))
 
     async def _run(self, work: Work[T]) -> T:
         self._check_open()
@@ -155,11 +166,17 @@ class Bridge:
             self._put_back(db)
 
     async def _take(self) -> Db:
+        await self._see_held()
         while self._idle:
             db = self._idle.pop()
             if not db.is_closed():
                 return db
-        return await self._connect()
+        return await self._connect(self._prepare)
+
+    async def _see_held(self) -> None:
+        async with self._connecting:
+            if self._hold is not None and (self._holder is None or self._holder.is_closed()):
+                self._holder = await self._connect(self._hold)
 
     def _put_back(self, db: Db) -> None:
         if db.is_closed():
@@ -169,12 +186,12 @@ class Bridge:
         else:
             self._idle.append(db)
 
-    async def _connect(self) -> Db:
-        """A new connection, unless the last attempt failed a moment ago."""
+    async def _connect(self, prepare: Work[None]) -> Db:
+        """A new connection, made fit for its use, unless the last attempt failed a moment ago."""
         if self.away is not None and trio.current_time() < self._next_attempt_at:
             raise StoreAway(self.away)
         try:
-            db: Db = await self._asyncio(_open(self._url, self._settings, self._prepare))
+            db: Db = await self._asyncio(_open(self._url, self._settings, prepare))
         except SAID_BY_DRIVER as error:
             wait_s = full_jitter(
                 self._attempts,
@@ -209,14 +226,24 @@ class Bridge:
 
 @asynccontextmanager
 async def open_bridge(
-    url: str, settings: PostgresSettings, prepare: Work[None]
+    url: str, settings: PostgresSettings, prepare: Work[None], hold: Work[None] | None = None
 ) -> AsyncIterator[Bridge]:
-    """A bridge for the length of the block; `prepare` is done on each new connection."""
+    """A bridge for the length of the block.
+
+    Args:
+        url: Of the database.
+        settings: Connections and times.
+        prepare: Done on each connection for work.
+        hold: Done on the connection that holds what only one may hold; None: nothing is held.
+
+    Raises:
+        StoreUnusable: The URL cannot be right.
+    """
     failure: Exception | None = None
     async with trio_asyncio.open_loop() as loop:
         # First of all: its own handler ends the program at the first complaint.
         loop.set_exception_handler(_note_complaint)
-        bridge = Bridge(loop, url, settings, prepare)
+        bridge = Bridge(loop, url, settings, prepare, hold)
         try:
             yield bridge
         except Exception as error:  # noqa: BLE001  # raised below
@@ -247,7 +274,11 @@ async def _open(url: str, settings: PostgresSettings, prepare: Work[None]) -> Db
             "jit": "off",
             "statement_timeout": str(round(settings.statement_s * 1_000)),
             "lock_timeout": str(round(settings.statement_s * 1_000)),
-            # A headend that stands still does not hold its locks for ever.
+            # A machine that lost its power does not hold its locks for ever,
+            "tcp_keepalives_idle": "10",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
+            # nor does a headend that stands still.
             "idle_in_transaction_session_timeout": str(round(settings.answer_within_s * 1_000)),
         },
     )

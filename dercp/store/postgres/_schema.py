@@ -2,13 +2,19 @@
 
 from importlib import resources
 
-from dercp.store.errors import StoreNewer, StoreUnusable
+import asyncpg
+
+from dercp.store.errors import StoreBusy, StoreNewer, StoreUnusable
 from dercp.store.postgres._bridge import Db
+from dercp.store.records import Purpose
 
 SERVER_VERSION_MIN = 14
 
-# Of the migrations: any constant that no other program uses.
-_LOCK = 0x6465726370
+# Of advisory locks: any constants that no other program uses.
+_MIGRATION = 0x6465726370_01
+_HEADEND = 0x6465726370_02
+# Of a headend that was killed a moment ago, the connections end a moment later.
+_HOLD_WITHIN_MS = 5_000
 _SERVER = """
 SELECT current_setting('server_version_num')::int / 10000 AS version,
   current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby
@@ -46,16 +52,32 @@ async def prepare(db: Db) -> None:
     await db.execute(_DURABLE)
 
 
-async def migrate(db: Db) -> None:
+async def hold(db: Db) -> None:
+    """Keep every other headend out of the database, for as long as the connection lives.
+
+    Raises:
+        StoreBusy: Another one is in it.
+    """
+    await prepare(db)
+    await db.execute(f"SET lock_timeout = {_HOLD_WITHIN_MS}")
+    try:
+        await db.execute("SELECT pg_advisory_lock($1)", _HEADEND)
+    except asyncpg.LockNotAvailableError as error:
+        raise StoreBusy(
+            "another headend works with this database; stop that one, or give each its own"
+        ) from error
+
+
+async def migrate(db: Db, purpose: Purpose) -> None:
     """Apply the steps the database has not seen, all in the caller's transaction.
 
-    Two that start at once do it one after the other. A step that was released is never
-    edited: a new one follows it.
+    What it is made for is noted when it is made. Two that start at once do it one after the
+    other. A step that was released is never edited: a new one follows it.
 
     Raises:
         StoreNewer: The database has seen steps that this release does not know.
     """
-    await db.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+    await db.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION)
     if await db.fetchval("SELECT to_regnamespace('dercp') IS NULL"):
         await db.execute("CREATE SCHEMA dercp")
     await db.execute(_VERSIONS)
@@ -66,13 +88,34 @@ async def migrate(db: Db) -> None:
             f"the database was written by a newer release (schema {reached}, this one knows "
             f"{len(steps)}); install that release, or restore the backup made before the upgrade"
         )
+    is_new = reached == 0
     for version, (name, sql) in enumerate(steps[reached:], start=reached + 1):
         await db.execute(sql)
         await db.execute("INSERT INTO schema_version VALUES ($1, $2)", version, name)
+    if is_new:
+        await db.execute("UPDATE identity SET purpose = $1", purpose)
+
+
+async def find_purpose(db: Db) -> Purpose | None:
+    """What the store was made for; None: there is none.
+
+    One that does not say may be somebody's only copy.
+    """
+    if await db.fetchval("SELECT to_regnamespace('dercp') IS NULL"):
+        return None
+    if await db.fetchval("SELECT to_regclass('dercp.identity') IS NULL"):
+        return Purpose.PRODUCTION
+    return Purpose(await db.fetchval("SELECT purpose FROM identity"))
 
 
 async def wipe(db: Db) -> None:
-    """Take away everything that any release of ours has made."""
+    """Take away all tables, if they were made for development.
+
+    Raises:
+        StoreUnusable: They were not.
+    """
+    if await find_purpose(db) is Purpose.PRODUCTION:
+        raise StoreUnusable("the database was not made for development, so it is not wiped")
     await db.execute("DROP SCHEMA IF EXISTS dercp CASCADE")
 
 

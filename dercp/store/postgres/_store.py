@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from dercp.store.ports import RowsOf
 from dercp.store.postgres._bridge import Bridge, Db, PostgresSettings, open_bridge
@@ -10,9 +11,9 @@ from dercp.store.postgres._dispatches import PostgresDispatchLedger
 from dercp.store.postgres._extent import Extent, read_extent
 from dercp.store.postgres._history import PostgresHistory
 from dercp.store.postgres._registry import PostgresRegistry
-from dercp.store.postgres._schema import migrate, prepare, wipe
+from dercp.store.postgres._schema import find_purpose, hold, migrate, prepare, wipe
 from dercp.store.postgres._sessions import PostgresSessionLog
-from dercp.store.records import HistoryLimits, PostgresStatistics, StoreStatistics
+from dercp.store.records import HistoryLimits, PostgresStatistics, Purpose, StoreStatistics
 
 _IDENTITY = "SELECT identity::text FROM identity"
 
@@ -61,6 +62,7 @@ async def open_postgres(
     *,
     limits: HistoryLimits | None = None,
     rows_of: RowsOf | None = None,
+    purpose: Purpose = Purpose.PRODUCTION,
     settings: PostgresSettings | None = None,
 ) -> AsyncIterator[PostgresStore]:
     """Open the store in a database, which must exist, for the length of the block.
@@ -72,33 +74,47 @@ async def open_postgres(
             transactions may stand between.
         limits: How much history is kept.
         rows_of: Reads the rows of `dercp.samples` out of frames; None leaves it empty.
+        purpose: What the store is made for, if it is made now.
         settings: Connections and times.
 
     Raises:
+        StoreBusy: Another headend works with the database.
         StoreUnusable: URL, user, password, database or server cannot be right.
         StoreNewer: A newer release wrote the database.
         StoreAway: The server cannot be reached now.
         StoreError: As the ports say.
     """
     limits = limits or HistoryLimits()
-    async with open_bridge(url, settings or PostgresSettings(), prepare) as bridge:
-        identity, extent = await bridge.write(_begin)
+    async with open_bridge(url, settings or PostgresSettings(), prepare, hold) as bridge:
+        identity, extent = await bridge.write(partial(_begin, purpose))
         bridge.commits = 0  # what is counted begins now
         history = PostgresHistory(bridge, limits, rows_of, extent)
         yield PostgresStore(bridge, identity, history)
 
 
-async def wipe_postgres(url: str) -> None:
-    """Take away everything that `open_postgres` has made in a database.
+async def purpose_of_postgres(url: str) -> Purpose | None:
+    """What the store in the database was made for; None: there is none.
 
     Raises:
         StoreError: As `open_postgres`.
     """
-    async with open_bridge(url, PostgresSettings(connections_max=1), prepare) as bridge:
+    async with open_bridge(url, PostgresSettings(), prepare) as bridge:
+        return await bridge.read(find_purpose)
+
+
+async def wipe_postgres(url: str) -> None:
+    """Take the store in the database away.
+
+    Raises:
+        StoreBusy: A headend works with the database.
+        StoreUnusable: It was not made for development.
+        StoreError: As `open_postgres`.
+    """
+    async with open_bridge(url, PostgresSettings(), prepare, hold) as bridge:
         await bridge.write(wipe)
 
 
-async def _begin(db: Db) -> tuple[str, Extent]:
-    await migrate(db)
+async def _begin(purpose: Purpose, db: Db) -> tuple[str, Extent]:
+    await migrate(db, purpose)
     await make_days_ahead(db)
     return await db.fetchval(_IDENTITY), await read_extent(db)

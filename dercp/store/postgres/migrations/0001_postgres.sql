@@ -1,11 +1,13 @@
 -- Ids sort by their bytes, as they do in Python, whatever the database's language is.
 
--- One row: which database this is. A copy made by a backup is the same one.
+-- One row: which store this is, and what it was made for: only what was made for development
+-- is ever wiped. A copy made by a backup is the same store.
 CREATE TABLE identity (
   only_one integer PRIMARY KEY CHECK (only_one = 1),
-  identity uuid NOT NULL
+  identity uuid NOT NULL,
+  purpose  text NOT NULL
 );
-INSERT INTO identity VALUES (1, gen_random_uuid());
+INSERT INTO identity VALUES (1, gen_random_uuid(), 'production');
 
 -- Registry -----------------------------------------------------------------
 
