@@ -46,15 +46,13 @@ def revive(
     now_us = own_us + kept.behind_us
     if now_us >= kept.until_us:
         return None
-    starts_in_us = max(0, kept.start_us - now_us)
-    lasts_us = min(kept.until_us - now_us - starts_in_us, kept.until_us - kept.start_us)
-    start_s = now_s + starts_in_us / 1e6
     return Lease(
         dispatch_id=dispatch_id,
         revision=revision,
         setpoint_mw=kept.setpoint_mw,
-        start_s=start_s,
-        until_s=start_s + lasts_us / 1e6,
+        # Before this process began, if so: its outcome speaks of all of it.
+        start_s=now_s + (kept.start_us - now_us) / 1e6,
+        until_s=now_s + (kept.until_us - now_us) / 1e6,
         priority=kept.priority,
         on_limit=kept.on_limit,
         schedule_id=kept.schedule_id,

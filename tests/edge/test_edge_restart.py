@@ -162,7 +162,10 @@ async def test_acknowledgements_that_come_late_or_never_cost_no_sample(
 
 
 async def test_a_lease_goes_on_after_a_kill(autojump_clock: MockClock, life: Life) -> None:
-    """Written again when the device is there, and ended in time; no fallback in between."""
+    """Written again when the device is there, and ended in time; no fallback in between.
+
+    What was measured before is lost, and the outcome says how much of the lease it knows.
+    """
     headend, device = PaperHeadend(), FakeDevice()
     async with life.live(headend, device):
         call = await headend.call()
@@ -179,6 +182,11 @@ async def test_a_lease_goes_on_after_a_kill(autojump_clock: MockClock, life: Lif
         assert trio.current_time() == pytest.approx(60, abs=1)
     assert device.told == [1.0, "release"]
     assert call.states()[-1] == "completed"
+    outcome = call.updates()[-1].outcome
+    assert outcome is not None
+    assert outcome.to_us - outcome.from_us == pytest.approx(60e6, abs=1e5)
+    assert outcome.completeness == pytest.approx(51 / 60, abs=0.02)
+    assert outcome.asked_mwh == pytest.approx(1 / 60)
 
 
 async def test_a_lease_that_ended_while_nobody_was_there_is_no_success(
