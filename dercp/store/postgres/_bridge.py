@@ -73,6 +73,7 @@ class Bridge:
         self,
         loop: Any,
         url: str,
+        place: str,
         settings: PostgresSettings,
         prepare: Work[None],
         hold: Work[None] | None,
@@ -91,7 +92,7 @@ class Bridge:
         self._attempts = 0
         self._next_attempt_at = 0.0
         self._draw = random.Random()  # noqa: S311  # spreads reconnects, keeps no secret
-        self.place = place_of(url)
+        self.place = place
         self.away: str | None = None
         self.connects = 0
         self.commits = 0
@@ -239,11 +240,12 @@ async def open_bridge(
     Raises:
         StoreUnusable: The URL cannot be right.
     """
+    place = place_of(url)
     failure: Exception | None = None
     async with trio_asyncio.open_loop() as loop:
         # First of all: its own handler ends the program at the first complaint.
         loop.set_exception_handler(_note_complaint)
-        bridge = Bridge(loop, url, settings, prepare, hold)
+        bridge = Bridge(loop, url, place, settings, prepare, hold)
         try:
             yield bridge
         except Exception as error:  # noqa: BLE001  # raised below
