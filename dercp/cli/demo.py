@@ -18,9 +18,11 @@ from dercp.cli.output import counted
 from dercp.cli.parse import Address, Duration
 from dercp.cli.serve import Running, Serving, serving_headend, wait_agents
 from dercp.cli.signals import stop_requests
+from dercp.cli.stores import Demand, StorePlan
 from dercp.edge.agent import run_agent
 from dercp.edge.config import Headend
 from dercp.headend.settings import HeadendSettings
+from dercp.store.records import Purpose
 from sim.fleet import demo_fleet
 
 # The greeting waits for the agents, so that what it names can be used at once.
@@ -35,6 +37,8 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
     http: Address
     grpc: Address
     data_dir: Path | None
+    store_url: str | None
+    demands: frozenset[Demand]
     duration: Duration | None
     seed: int
 
@@ -47,10 +51,16 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
 async def run_demo(demo: Demo, console: Console) -> None:
     """Run until a signal comes or the duration is over; agents stop before the headend."""
     with _data_directory(demo.data_dir) as directory:
-        serving = Serving(http=demo.http, grpc=demo.grpc, data_dir=directory)
+        stores = StorePlan(
+            data_dir=directory,
+            url=demo.store_url,
+            purpose=Purpose.DEVELOPMENT,
+            demands=demo.demands,
+        )
+        serving = Serving(http=demo.http, grpc=demo.grpc, stores=stores)
         async with (
             stop_requests() as stop,
-            serving_headend(serving, HeadendSettings()) as running,
+            serving_headend(serving, HeadendSettings(), stop) as running,
         ):
             began_s = trio.current_time()
             async with trio.open_nursery() as agents:

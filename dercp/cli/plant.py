@@ -5,6 +5,7 @@ What they need is imported when they run, so that `dercp --help` is instant and
 """
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +34,16 @@ NoAuth = Annotated[
     ),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log everything.")]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        envvar="DERCP_STORE_URL",
+        help="Keep registry, dispatches and history in Postgres: "
+        "postgresql://USER:PASSWORD@HOST:PORT/DATABASE. Everybody on the machine sees what "
+        "stands in a command, so give it by the variable if it holds a password.",
+    ),
+]
 
 DEFAULT_HTTP = Address("127.0.0.1", 8080)
 DEFAULT_GRPC = Address("127.0.0.1", 50051)
@@ -55,6 +66,7 @@ def demo(
         Path | None,
         typer.Option(metavar="DIR", help="Keep the data here; else it goes with the demo."),
     ] = None,
+    store_url: StoreUrl = None,
     duration: Annotated[
         Duration | None,
         typer.Option(parser=parse_duration, metavar="DURATION", help="End after so long: 90s, 1h."),
@@ -70,6 +82,8 @@ def demo(
 
     The PV and wind follow a real summer week, the batteries and chargers obey dispatches.
     Ctrl-C ends it within ten seconds, a second Ctrl-C at once.
+
+    RESET_DB=1 in the environment wipes what an earlier demo has left.
     """
     _only_loopback(http, "--http", "a demo has no authentication")
     _only_loopback(grpc, "--grpc", "a demo has no encryption")
@@ -82,6 +96,7 @@ def demo(
 
         from dercp.cli.demo import Demo, run_demo
         from dercp.cli.logs import configure_logs
+        from dercp.cli.stores import reset_demand
 
         # On a terminal the greeting is what matters, not who opened which device.
         quiet = logging.WARNING if sys.stderr.isatty() else logging.INFO
@@ -92,6 +107,8 @@ def demo(
             http=http,
             grpc=grpc,
             data_dir=data_dir,
+            store_url=store_url,
+            demands=reset_demand(os.environ),
             duration=duration,
             seed=seed,
         )
@@ -101,8 +118,12 @@ def demo(
 def headend(
     data_dir: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="Where registry, sessions and dispatches are kept."),
+        typer.Option(
+            metavar="DIR",
+            help="Where everything is kept; with --store-url the ingest log alone.",
+        ),
     ] = Path("dercp-data"),
+    store_url: StoreUrl = None,
     http: Http = DEFAULT_HTTP,
     grpc: Grpc = DEFAULT_GRPC,
     tls_cert: Annotated[
@@ -119,6 +140,14 @@ def headend(
         ),
     ] = None,
     *,
+    development: Annotated[
+        bool,
+        typer.Option(
+            "--development",
+            help="Make the store one for development, which RESET_DB=1 may wipe; "
+            "refused if it is there already and is not.",
+        ),
+    ] = False,
     no_auth: NoAuth = False,
     verbose: Verbose = False,
 ) -> None:
@@ -130,6 +159,12 @@ def headend(
 
     SIGTERM or Ctrl-C: /readyz says no, agents are told to come back later, what was taken
     is written down; the end comes within ten seconds, with a second signal at once.
+
+    With --store-url a Postgres that is away is waited for, a minute at the start, and for as
+    long as it takes later: telemetry is acknowledged and kept in --data-dir meanwhile.
+
+    RESET_DB=1 in the environment wipes the store and begins anew; it is refused unless the
+    store was made with --development.
     """
     _only_loopback(http, "--http", "the API has no authentication yet")
     if (tls_cert is None) != (tls_key is None):
@@ -149,8 +184,10 @@ def headend(
 
         from dercp.cli.logs import configure_logs
         from dercp.cli.serve import Serving, serve_until_stopped
+        from dercp.cli.stores import Demand, StorePlan, reset_demand
         from dercp.headend.settings import HeadendSettings
         from dercp.link import TlsFileError, server_tls
+        from dercp.store.records import Purpose
 
         configure_logs(logging.DEBUG if verbose else logging.INFO)
         if not no_auth:
@@ -164,7 +201,14 @@ def headend(
                 grpc_tls = server_tls(tls_cert, tls_key, tls_client_ca)
             except TlsFileError as error:
                 raise CommandError(str(error), code=Exit.CONFIG) from None
-        serving = Serving(http=http, grpc=grpc, data_dir=data_dir, grpc_tls=grpc_tls)
+        stores = StorePlan(
+            data_dir=data_dir,
+            url=store_url,
+            purpose=Purpose.DEVELOPMENT if development else Purpose.PRODUCTION,
+            demands=reset_demand(os.environ)
+            | (frozenset({Demand.DEVELOPMENT}) if development else frozenset()),
+        )
+        serving = Serving(http=http, grpc=grpc, stores=stores, grpc_tls=grpc_tls)
         run(lambda: serve_until_stopped(serving, HeadendSettings()))
 
 

@@ -20,11 +20,11 @@ from dercp.api import ApiSettings, LiveStream, create_app, open_live_stream, ser
 from dercp.cli.clock import utc_now_us
 from dercp.cli.exits import CommandError, Exit
 from dercp.cli.parse import Address
-from dercp.cli.signals import stop_requests
+from dercp.cli.signals import StopRequest, stop_requests
+from dercp.cli.stores import StorePlan, open_stores
 from dercp.headend.headend import Headend, open_headend
 from dercp.headend.listener import Door
 from dercp.headend.settings import HeadendSettings
-from dercp.store.sqlite import open_history, open_sqlite
 
 # After SIGTERM whoever sends work here has so long to see that /readyz says no,
 # and the agents have so long to leave by themselves.
@@ -45,7 +45,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
 
     http: Address
     grpc: Address
-    data_dir: Path
+    stores: StorePlan
     grpc_tls: ssl.SSLContext | None = None
 
 
@@ -111,21 +111,30 @@ async def see_free(address: Address) -> None:
 
 
 @asynccontextmanager
-async def serving_headend(serving: Serving, settings: HeadendSettings) -> AsyncIterator[Running]:
+async def serving_headend(
+    serving: Serving, settings: HeadendSettings, stop: StopRequest
+) -> AsyncIterator[Running]:
     """Run store, headend and API beside the block; leaving it stops them in order.
 
     Raises:
-        CommandError: An address is not to be had, or the data directory cannot be made.
-        StoreError: The data directory is not to be used.
+        CommandError: An address is not to be had, the data directory cannot be made, or the
+            store is not to be used as asked.
+        StoreError: The store is not to be used.
     """
     await see_free(serving.http)
     await see_free(serving.grpc)
-    make_directory(serving.data_dir)
+    make_directory(serving.stores.data_dir)
     door = Door(serving.grpc.host, serving.grpc.port, tls=serving.grpc_tls)
     async with (
-        open_sqlite(serving.data_dir) as store,
-        open_history(serving.data_dir) as history,
-        open_headend(store, history, door, settings=settings, clock=utc_now_us) as headend,
+        open_stores(serving.stores, settings, stop) as stores,
+        open_headend(
+            stores.store,
+            stores.log,
+            door,
+            settings=settings,
+            clock=utc_now_us,
+            drain=stores.drain,
+        ) as headend,
     ):
         taken = [serving.http]
         await headend.system.root.start(
@@ -153,7 +162,7 @@ def calm_the_collector() -> None:
 async def serve_until_stopped(serving: Serving, settings: HeadendSettings) -> None:
     """`dercp headend`: serve, and stop in order at the first signal."""
     async with stop_requests() as stop:
-        async with serving_headend(serving, settings) as running:
+        async with serving_headend(serving, settings, stop) as running:
             calm_the_collector()
             log.info("headend_ready", url=running.url, grpc=str(running.grpc))
             name = await stop.wait()
