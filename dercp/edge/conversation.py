@@ -16,11 +16,17 @@ from dercp.edge.headend_time import HeadendTime
 from dercp.edge.journal import Journal
 from dercp.edge.outbox import Batch, Outbox, Outgoing, Sequences
 from dercp.edge.session import Live, Over, Session
-from dercp.edge.uplink_messages import heartbeat, parcel_message, report_message
+from dercp.edge.uplink_messages import (
+    earlier_registration,
+    heartbeat,
+    parcel_message,
+    report_message,
+)
 from dercp.link import LinkError
 from dercp.model.time import Clock
 from dercp.wire import WireError, v1
 from dercp.wire.envelope import decode_downlink, encode_uplink
+from dercp.wire.registration import registration_id
 
 __all__ = ["Conversation", "Line", "Topics"]
 
@@ -74,6 +80,8 @@ class Conversation:
         self._log = log
         self._message_bytes_max = math.inf
         self._beat_due = False
+        # The registrations that the headend knows, as far as we can tell.
+        self._told: set[bytes] = set()
         self._leaving = False
         self._parting = False
         self._moved = Bell()
@@ -124,19 +132,28 @@ class Conversation:
 
     async def _speak(self) -> None:
         try:
-            await self._line.send(encode_uplink(v1.Uplink(hello=self._topics.hello())))
+            await self._say_hello()
             while True:
                 if not isinstance(self.session.phase, Live) or not await self._say_next():
                     await self._topics.bell.wait()
         except LinkError as error:
             self._feed(talk.LinkLost(str(error)))
 
+    async def _say_hello(self) -> None:
+        hello = self._topics.hello()
+        self._told.add(registration_id(hello.registration))
+        self._topics.headend_time.begin()
+        self._topics.headend_time.ask()
+        await self._line.send(encode_uplink(v1.Uplink(hello=hello)))
+
     async def _say_next(self) -> bool:
         """Send one message, the most urgent; False when none waits."""
         topics = self._topics
         if self._beat_due:
             self._beat_due = False
-            await self._line.send(encode_uplink(heartbeat(topics.clock())))
+            message = heartbeat(topics.clock(), topics.outbox.statistics())
+            topics.headend_time.ask()
+            await self._line.send(encode_uplink(message))
         elif (report := topics.journal.next_unsent()) is not None:
             await self._line.send(encode_uplink(report_message(report)))
             topics.journal.sent(report)
@@ -151,6 +168,9 @@ class Conversation:
 
     async def _send_parcel(self, outgoing: Outgoing) -> None:
         outbox, parcel = self._topics.outbox, outgoing.parcel
+        if isinstance(parcel, Batch) and parcel.frame.registration_id not in self._told:
+            await self._tell_registration(parcel.frame.registration_id)
+            return
         content = encode_uplink(parcel_message(outgoing, outbox.spool_id))
         if isinstance(parcel, Batch) and len(content) > self._message_bytes_max:
             # It was framed for a headend that took more. Sent, it would end every session.
@@ -159,6 +179,18 @@ class Conversation:
             return
         await self._line.send(content)
         outbox.sent(outgoing)
+
+    async def _tell_registration(self, earlier_id: bytes) -> None:
+        """Before the first batch that was written under it; that one has its turn again."""
+        self._told.add(earlier_id)
+        content = self._topics.outbox.registration(earlier_id)
+        if content is None:
+            return  # written by a release that kept none: the headend may know it all the same
+        message = encode_uplink(earlier_registration(content))
+        if len(message) > self._message_bytes_max:
+            self._log.error("registration_too_large", bytes=len(message))
+            return
+        await self._line.send(message)
 
     async def _watch_time(self) -> None:
         while True:
@@ -189,7 +221,7 @@ class Conversation:
             case talk.Part():
                 self._parting = True
             case talk.Observe(time_us):
-                topics.headend_time.observe(time_us)
+                topics.headend_time.answered(time_us)
             case talk.Execute(dispatch):
                 topics.desk.execute(dispatch)
             case talk.Recall(cancel):
@@ -198,17 +230,22 @@ class Conversation:
                 ranges = [Sequences(r.first, r.last) for r in ack.ranges[:RANGES_MAX]]
                 topics.outbox.acknowledged(ack.spool_id, ranges)
             case talk.Refuse(reject):
-                self.refusals += 1
-                self._log.warning(
-                    "refused", code=str(reject.code), why=reject.detail, sequence=reject.sequence
-                )
+                self._note_refusal(reject)
             case _:
                 assert_never(command)
+
+    def _note_refusal(self, reject: v1.Reject) -> None:
+        self.refusals += 1
+        self._log.warning(
+            "refused", code=str(reject.code), why=reject.detail, sequence=reject.sequence
+        )
+        if reject.code is v1.RejectCode.UNKNOWN_REGISTRATION:
+            self._topics.outbox.unreadable(reject.sequence)
 
     def _begin(self, welcome: v1.Welcome) -> None:
         topics = self._topics
         self._log.info("session_live", session_id=welcome.session_id, epoch=welcome.epoch)
-        topics.headend_time.begin(welcome.server_time_us)
+        topics.headend_time.welcomed(welcome.server_time_us)
         self._message_bytes_max = welcome.message_bytes_max or math.inf
         topics.frame_limits.learn(welcome.message_bytes_max)
         topics.outbox.begin_session()

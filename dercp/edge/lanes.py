@@ -14,7 +14,7 @@ live sample waits for longer behind one.
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -183,13 +183,18 @@ class Lanes:
             self._backlog = _without(self._backlog, held)
         self._live_bytes = sum(parcel.bytes for parcel in self._live)
 
-    def withdraw(self, parcel: Parcel) -> None:
-        """It shall not go out after all."""
-        if self._live and self._live[0] is parcel:
-            self._live.popleft()
-            self._live_bytes -= parcel.bytes
-        elif self._backlog and self._backlog[0] is parcel:
-            self._backlog.popleft()
+    def withdraw(self, unwanted: Callable[[Parcel], bool], now_s: float) -> list[Parcel]:
+        """Take these out: they shall not go, or not go again."""
+        flying = [flight.outgoing.parcel for flight in self._flights.values()]
+        taken = [one for one in (*flying, *self._live, *self._backlog) if unwanted(one)]
+        for parcel in taken:
+            if parcel.sequences.first in self._flights:
+                self._forget_flight(parcel.sequences.first)
+        self._live = deque(one for one in self._live if not unwanted(one))
+        self._live_bytes = sum(parcel.bytes for parcel in self._live)
+        self._backlog = deque(one for one in self._backlog if not unwanted(one))
+        self._close_burst(now_s)
+        return taken
 
     def pass_time(self, now_s: float) -> None:
         """Time has passed: what was not acknowledged in time goes out again."""
@@ -214,6 +219,11 @@ class Lanes:
             parcel.sequences.first for lane in (self._live, self._backlog) for parcel in lane
         )
         return frozenset((*self._flights, *waiting))
+
+    def in_flight(self, first: int) -> Parcel | None:
+        """The parcel of this first number, if it is on its way."""
+        flight = self._flights.get(first)
+        return None if flight is None else flight.outgoing.parcel
 
     @property
     def flights(self) -> int:

@@ -37,6 +37,7 @@ class DropReason(StrEnum):
     CORRUPT = "corrupt"
     TORN = "torn"
     SPOOL_LOST = "spool_lost"
+    UNKNOWN_REGISTRATION = "unknown_registration"
 
 
 class Sequences(msgspec.Struct, frozen=True):
@@ -119,7 +120,9 @@ class OutboxStatistics(msgspec.Struct, frozen=True, kw_only=True):
     in_flight_bytes: int
     live_waiting: int
     backlog_waiting: int
-    # Why what comes is kept in memory only; "" while the disk is well.
+    # A stable word; "" while all is well. `disk_full`: it grows no more, or takes nothing;
+    # `disk_locked`, `disk_failed`: what comes is kept in memory until the disk takes it;
+    # `memory_only`: no spool could be opened.
     trouble: str
 
 
@@ -159,8 +162,16 @@ class Outbox(Protocol):
         """The parcel has left."""
         ...
 
+    def registration(self, registration_id: bytes) -> bytes | None:
+        """The schema that batches here were written under; None where it was not kept."""
+        ...
+
     def refused(self, batch: Batch, reason: str) -> None:
         """The batch can never be sent: declare it."""
+        ...
+
+    def unreadable(self, sequence: int) -> None:
+        """The headend cannot know what this batch was written under: declare all such batches."""
         ...
 
     def acknowledged(self, spool_id: str, ranges: Sequence[Sequences]) -> None:

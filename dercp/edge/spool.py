@@ -19,11 +19,12 @@ from dercp.edge.outbox import (
     Gap,
     OutboxStatistics,
     Outgoing,
+    Parcel,
     Sequences,
 )
 from dercp.edge.spool_disk import Disk, DiskTrouble
 from dercp.edge.spool_job import Job
-from dercp.edge.spool_opening import SpoolPaths, hold
+from dercp.edge.spool_opening import Place, SpoolPaths, hold
 from dercp.edge.spool_records import Done
 from dercp.edge.spool_settings import SpoolSettings
 
@@ -93,6 +94,8 @@ class Spool:
         self._bell = Bell()
         self._lazy_at_s = math.inf
         self._trouble = ""
+        # Registrations that no headend can be told.
+        self._unreadable: set[bytes] = set()
         self._groups = 0
         self._settled = 0
         self._settling = trio.Event()
@@ -152,13 +155,13 @@ class Spool:
                 )
             )
         except DiskTrouble as error:
-            self._not_done(job, str(error))
+            self._not_done(job, error)
         except Exception:
             self._job = job.before(self._job)
             raise
         else:
             if reading is not None:
-                self._lanes.take_in(reading, done.backlog)
+                self._lanes.take_in(reading, self._readable(done.backlog))
             self._done(job, done)
         self._settled = group
         self._settling.set()
@@ -183,11 +186,11 @@ class Spool:
             self._log.warning("spool_dropped", batches=len(done.dropped), first=done.dropped[0])
         self._warn()
 
-    def _not_done(self, job: Job, why: str) -> None:
+    def _not_done(self, job: Job, trouble: DiskTrouble) -> None:
         """The disk takes nothing: keep a little, and declare the rest."""
-        if why != self._trouble:
-            self._log.error("spool_disk_trouble", why=why, unsaved=len(job.inserts))
-        self._trouble = why
+        if trouble.word != self._trouble:
+            self._log.error("spool_disk_trouble", why=str(trouble), unsaved=len(job.inserts))
+        self._trouble = trouble.word
         self._lazy_at_s = trio.current_time() + RETRY_S
         self._job = job.before(self._job)
         self._job.shorten(UNSAVED_BYTES_MAX, DropReason.DISK_FULL)
@@ -271,12 +274,39 @@ class Spool:
             self._be_lazy()
         self._bell.ring()
 
+    def registration(self, registration_id: bytes) -> bytes | None:
+        """The schema that batches here were written under; None where it was not kept."""
+        return self._disk.registrations.get(registration_id)
+
     def refused(self, batch: Batch, reason: str) -> None:
         """The batch can never be sent: declare it."""
-        self._lanes.withdraw(batch)
-        self._job.refused[batch.sequence] = reason
-        self._job.is_urgent = True
-        self._bell.ring()
+        self._lanes.withdraw(lambda parcel: parcel is batch, trio.current_time())
+        self._declare([batch], reason)
+
+    def unreadable(self, sequence: int) -> None:
+        """The headend cannot know what this batch was written under: declare all such batches."""
+        parcel = self._lanes.in_flight(sequence)
+        if isinstance(parcel, Batch):
+            self._unreadable.add(parcel.frame.registration_id)
+            taken = self._lanes.withdraw(self._is_unreadable, trio.current_time())
+            self._declare(taken, DropReason.UNKNOWN_REGISTRATION)
+
+    def _readable(self, parcels: Sequence[Parcel]) -> Sequence[Parcel]:
+        """Those which a headend can read; the others are declared, and read again as gaps."""
+        if not self._unreadable:
+            return parcels
+        unreadable = [parcel for parcel in parcels if self._is_unreadable(parcel)]
+        self._declare(unreadable, DropReason.UNKNOWN_REGISTRATION)
+        return [parcel for parcel in parcels if not self._is_unreadable(parcel)]
+
+    def _is_unreadable(self, parcel: Parcel) -> bool:
+        return isinstance(parcel, Batch) and parcel.frame.registration_id in self._unreadable
+
+    def _declare(self, parcels: Sequence[Parcel], reason: DropReason | str) -> None:
+        if parcels:
+            self._job.refused.update((parcel.sequences.first, reason) for parcel in parcels)
+            self._job.is_urgent = True
+            self._bell.ring()
 
     def acknowledged(self, spool_id: str, ranges: Sequence[Sequences]) -> None:
         """The headend holds these durably, batches and declarations."""
@@ -308,7 +338,7 @@ class Spool:
             in_flight_bytes=lanes.flight_bytes,
             live_waiting=lanes.live_waiting,
             backlog_waiting=lanes.backlog_waiting,
-            trouble=self._trouble,
+            trouble=self._trouble or self._disk.trouble,
         )
 
     def _be_lazy(self) -> None:
@@ -323,6 +353,7 @@ async def open_spool(
     on_unsent: Callable[[], None],
     log: structlog.typing.FilteringBoundLogger,
     *,
+    registration: bytes = b"",
     runner: Runner = in_thread,
     vfs: str | None = None,
 ) -> AsyncIterator[Spool]:
@@ -334,6 +365,8 @@ async def open_spool(
         settings: How much is kept and how it is sent.
         on_unsent: Called when there may be something to send.
         log: Told of what is lost and what is in the way.
+        registration: What is put is written under it. It is kept for as long as that waits,
+            for a headend that never met it.
         runner: Where the disk's work is done.
         vfs: A registered SQLite VFS other than the system's; for tests of failing disks.
 
@@ -343,7 +376,8 @@ async def open_spool(
     paths = SpoolPaths(directory, agent_id)
     with hold(paths):
         began_s = trio.current_time()
-        disk = await runner(partial(Disk.open, paths, settings, began_s, log, vfs))
+        place = Place(paths=paths, registration=registration, sync=settings.sync, log=log, vfs=vfs)
+        disk = await runner(partial(Disk.open, place, settings, began_s))
         limits = LaneLimits(
             backlog_bytes_per_s=settings.backlog_bytes_per_s,
             backlog_share=settings.backlog_share,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final, Self
 
 import apsw
-import structlog
 from msgspec.structs import replace
 
 from dercp.edge.lanes import Reading
@@ -15,7 +14,7 @@ from dercp.edge.outbox import Batch, DropReason
 from dercp.edge.spool_file import SpoolFile
 from dercp.edge.spool_job import Job
 from dercp.edge.spool_mark import RESERVED, Mark, MarkFile, boot_id, read_mark
-from dercp.edge.spool_opening import Opened, SpoolPaths, open_in_memory, open_on_disk
+from dercp.edge.spool_opening import Opened, Place, open_in_memory, open_on_disk
 from dercp.edge.spool_records import Done, SpoolLimits
 from dercp.edge.spool_settings import SpoolSettings, Sync
 
@@ -29,7 +28,15 @@ ROOM_BYTES_MIN: Final = 1024 * 1024
 
 
 class DiskTrouble(Exception):
-    """Nothing was done; the next try may succeed. The sentence says what to mend."""
+    """Nothing was done; the next try may succeed. The sentence says what to mend.
+
+    Attributes:
+        word: The same for programs: `disk_full`, `disk_locked` or `disk_failed`.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self.word, sentence = _told(error)
+        super().__init__(sentence)
 
 
 class Disk:
@@ -47,25 +54,23 @@ class Disk:
         opened: Opened,
         settings: SpoolSettings,
         began_s: float,
-        log: structlog.typing.FilteringBoundLogger | None = None,
-        paths: SpoolPaths | None = None,
-        vfs: str | None = None,
+        place: Place | None = None,
     ) -> None:
         self.identity = opened.identity
         self.dispatches = opened.dispatches
+        self.registrations = opened.registrations
         self.tally = opened.tally
+        # Why it cannot do what it is there for, in a word.
+        self.trouble = ""
         self._file: SpoolFile | None = opened.file
-        self._paths = paths
+        self._place = place
         self._settings = settings
-        self._vfs = vfs
-        self._log = log
         self._limits = SpoolLimits(
             bytes_max=settings.bytes_max,
             age_max_s=settings.age_max_h * 3600.0,
             policy=settings.policy,
         )
         self._born_s = began_s - opened.identity.age_s
-        self._full = False
         identity = opened.identity
         self._mark = self._kept = Mark(
             spool_id=identity.spool_id,
@@ -75,25 +80,20 @@ class Disk:
             boot=boot_id(),
         )
         self._keep_mark()
-        self._mark_file = None if paths is None else MarkFile(paths.mark)
+        self._mark_file = None if place is None else MarkFile(place.paths.mark)
         self._write_mark(self._kept)
 
     @classmethod
-    def open(
-        cls,
-        paths: SpoolPaths,
-        settings: SpoolSettings,
-        began_s: float,
-        log: structlog.typing.FilteringBoundLogger,
-        vfs: str | None,
-    ) -> Self:
+    def open(cls, place: Place, settings: SpoolSettings, began_s: float) -> Self:
         """Open what is there; in memory, when the disk cannot hold any spool now."""
         try:
-            opened = open_on_disk(paths, read_mark(paths.mark), settings.sync, vfs, log)
+            opened = open_on_disk(place, read_mark(place.paths.mark))
         except (apsw.Error, OSError) as error:
-            log.error("spool_in_memory_only", why=_sentence(error))
-            return cls.in_memory(replace(settings, bytes_max=32 * 1024 * 1024), began_s)
-        return cls(opened, settings, began_s, log, paths, vfs)
+            place.log.error("spool_in_memory_only", why=str(DiskTrouble(error)))
+            disk = cls.in_memory(replace(settings, bytes_max=32 * 1024 * 1024), began_s)
+            disk.trouble = "memory_only"
+            return disk
+        return cls(opened, settings, began_s, place)
 
     @classmethod
     def in_memory(cls, settings: SpoolSettings, began_s: float) -> Self:
@@ -121,10 +121,10 @@ class Disk:
         except (apsw.CorruptError, apsw.NotADBError) as error:
             done = self._do_mended(error, job, age_s, in_hand)
         except apsw.FullError as error:
-            raise DiskTrouble(_sentence(error)) from error
+            raise DiskTrouble(error) from error
         except (apsw.Error, OSError) as error:
             self._let_go()
-            raise DiskTrouble(_sentence(error)) from error
+            raise DiskTrouble(error) from error
         self.tally = done.tally
         if not job.is_empty:
             self._keep_mark()
@@ -157,34 +157,32 @@ class Disk:
 
     def _is_disk_full(self) -> bool:
         """Whether the spool must not grow, said loudly when it begins."""
-        if self._paths is None:
+        if self._place is None:
             return False
-        was_full, self._full = self._full, free_bytes(self._paths.directory) < FREE_BYTES_MIN
-        if self._full and not was_full and self._log is not None:
-            self._log.error("spool_disk_full", bytes=self.tally.bytes)
-        return self._full
+        full = free_bytes(self._place.paths.directory) < FREE_BYTES_MIN
+        if full and not self.trouble:
+            self._place.log.error("spool_disk_full", bytes=self.tally.bytes)
+        self.trouble = "disk_full" if full else ""
+        return full
 
     def _do_mended(
         self, error: apsw.Error, job: Job, age_s: float, in_hand: frozenset[int]
     ) -> Done:
         self._let_go()
-        if self._log is not None:
-            self._log.error("spool_damaged", why=repr(error))
+        if self._place is not None:
+            self._place.log.error("spool_damaged", why=repr(error))
         try:
             done = self._do(self._reopened(), job, age_s, in_hand, None)
         except (apsw.Error, OSError) as again:
             self._let_go()
-            raise DiskTrouble(_sentence(again)) from again
+            raise DiskTrouble(again) from again
         # Everything is read anew: any of it may be a gap now.
         return replace(done, gaps=(0, *done.gaps))
 
     def _reopened(self) -> SpoolFile:
         if self._file is None:
-            assert self._paths is not None  # noqa: S101 - memory neither fails nor is damaged
-            assert self._log is not None  # noqa: S101 - as above
-            opened = open_on_disk(
-                self._paths, self._kept, self._settings.sync, self._vfs, self._log
-            )
+            assert self._place is not None  # noqa: S101 - memory neither fails nor is damaged
+            opened = open_on_disk(self._place, self._kept)
             self._file, self.tally = opened.file, opened.tally
         return self._file
 
@@ -241,15 +239,16 @@ def free_bytes(directory: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def _sentence(error: Exception) -> str:
+def _told(error: Exception) -> tuple[str, str]:
+    """A word and a sentence."""
     match error:
         case apsw.FullError():
-            return "no room on the disk; free some"
+            return "disk_full", "no room on the disk; free some"
         case apsw.BusyError() | apsw.LockedError():
-            return "another program keeps the spool's file locked; end it"
+            return "disk_locked", "another program keeps the spool's file locked; end it"
         case apsw.Error():
             code: int = getattr(error, "extendedresult", -1)
             name = apsw.mapping_extended_result_codes.get(code) or type(error).__name__
-            return f"the disk failed ({name}: {error}); check it"
+            return "disk_failed", f"the disk failed ({name}: {error}); check it"
         case _:
-            return f"the disk failed ({error}); check it"
+            return "disk_failed", f"the disk failed ({error}); check it"

@@ -12,8 +12,9 @@ from dercp.edge.lanes import Reading
 from dercp.edge.outbox import PARCEL_BYTES, Batch, DropReason, Gap, Parcel, Sequences
 from dercp.edge.spool_job import Job, gap_of
 from dercp.edge.spool_policy import in_excess, too_old
-from dercp.edge.spool_records import Done, Identity, SpoolLimits, Tally
-from dercp.edge.spool_rows import READ, SCHEMA, checksum, parcel_of
+from dercp.edge.spool_records import Done, Identity, KeptRegistration, SpoolLimits, Tally
+from dercp.edge.spool_rows import PRESENT, READ, SCHEMA, SCHEMA_SINCE, checksum, parcel_of
+from dercp.wire.registration import registration_id
 
 __all__ = ["SpoolFile"]
 
@@ -47,6 +48,7 @@ class SpoolFile:
         """Make an empty spool."""
         with self._transaction():
             self._db.execute(SCHEMA)
+            self._db.execute(SCHEMA_SINCE)
             self._db.execute("INSERT INTO spool VALUES (1, ?, ?, ?, ?, 0, 0, ?)", astuple(identity))
 
     def identity(self) -> Identity | None:
@@ -64,17 +66,26 @@ class SpoolFile:
             raise apsw.CorruptError("the spool has no identity")
         return Identity(*row)
 
-    def put_back(self, parcels: Iterable[Parcel], dispatches: Mapping[str, bytes]) -> None:
+    def put_back(
+        self,
+        parcels: Iterable[Parcel],
+        dispatches: Mapping[str, bytes],
+        registrations: Iterable[KeptRegistration] = (),
+    ) -> None:
         """Take in what was saved from a damaged file."""
         with self._transaction():
+            for kept in registrations:
+                self._keep_registration(kept)
             for dispatch_id, content in dispatches.items():
                 self._note(dispatch_id, content)
             for parcel in parcels:
                 self._insert(parcel, 0.0, frozenset())
 
-    def begin(self) -> Tally:
-        """Get ready for jobs."""
+    def begin(self, registration: bytes) -> Tally:
+        """Get ready for jobs; what comes is written under this registration."""
         with self._transaction():
+            self._db.execute(SCHEMA_SINCE)
+            self._begin_registration(registration)
             # What was sent before is not known, and a gap that was sent must not grow.
             self._db.execute("UPDATE parcel SET frozen = 1 WHERE reason IS NOT NULL")
         self._count()
@@ -96,6 +107,35 @@ class SpoolFile:
             "SELECT dispatch_id, content, crc FROM dispatch ORDER BY rowid"
         ):
             yield dispatch_id, content if zlib.crc32(content) == crc else None
+
+    def registrations(self) -> Iterator[KeptRegistration]:
+        """That of what comes, and those of batches that wait; none that is not what it was."""
+        for content_id, *row in self._db.execute(
+            "SELECT registration_id, content, first, last FROM registration"
+        ):
+            kept = KeptRegistration(*row)
+            if registration_id(kept.content) == content_id:
+                yield kept
+
+    def _begin_registration(self, content: bytes) -> None:
+        """Let this be the present one, and forget those under which no batch waits."""
+        sequence: int = self._db.execute("SELECT sequence FROM spool").get
+        self._db.execute("UPDATE registration SET last = ? WHERE last = ?", (sequence, PRESENT))
+        self._keep_registration(KeptRegistration(content, sequence + 1, PRESENT))
+        self._db.execute(
+            "DELETE FROM registration WHERE last < ? AND NOT EXISTS (SELECT 1 FROM parcel"
+            " WHERE reason IS NULL AND parcel.first"
+            " BETWEEN registration.first AND registration.last)",
+            (PRESENT,),
+        )
+
+    def _keep_registration(self, kept: KeptRegistration) -> None:
+        self._db.execute(
+            "INSERT INTO registration VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET content = excluded.content, first = min(first, excluded.first),"
+            " last = excluded.last",
+            (registration_id(kept.content), *astuple(kept)),
+        )
 
     # ---------------------------------------------------------------- working
 

@@ -15,7 +15,7 @@ import msgspec
 from dercp.edge.outbox import DropReason, Gap, Parcel, Sequences
 from dercp.edge.spool_file import SpoolFile
 from dercp.edge.spool_mark import Mark
-from dercp.edge.spool_records import Identity
+from dercp.edge.spool_records import Identity, KeptRegistration
 from dercp.edge.spool_rows import read_one
 
 __all__ = ["Salvaged", "finish_mending", "mend"]
@@ -85,7 +85,7 @@ class _Salvage:
         new = SpoolFile(apsw.Connection(str(path), vfs=vfs))
         try:
             new.create(identity)
-            new.put_back(self._readable(identity.sequence), dispatches)
+            new.put_back(self._readable(identity.sequence), dispatches, self._registrations())
             lost = list(self._lost(identity))
             new.put_back(lost, {})
         finally:
@@ -165,6 +165,13 @@ class _Salvage:
                         yield dispatch_id, content
             except _UNREADABLE:
                 continue
+
+    def _registrations(self) -> Iterator[KeptRegistration]:
+        """Up to where they break off; files of the first release have none."""
+        try:
+            yield from SpoolFile(self._db).registrations()
+        except _UNREADABLE:
+            return
 
 
 _UNREADABLE = (apsw.Error, ValueError, TypeError)

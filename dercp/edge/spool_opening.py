@@ -21,9 +21,11 @@ from dercp.edge.spool_mark import RESERVED, Mark, boot_id
 from dercp.edge.spool_mending import finish_mending, mend
 from dercp.edge.spool_records import NO_LIMITS, Identity, Tally
 from dercp.edge.spool_settings import Sync
+from dercp.wire.registration import registration_id
 
 __all__ = [
     "Opened",
+    "Place",
     "SpoolPaths",
     "SpoolUnusable",
     "hold",
@@ -60,6 +62,20 @@ class SpoolPaths(msgspec.Struct, frozen=True):
         return self.directory / f"{self.agent_id}.lock"
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a spool is, and how it is opened there."""
+
+    paths: SpoolPaths
+    # Under which batches come.
+    registration: bytes
+    # How sure each transaction is.
+    sync: Sync
+    # Told of what was lost.
+    log: structlog.typing.FilteringBoundLogger
+    # A registered SQLite VFS other than the system's.
+    vfs: str | None = None
+
+
 class Opened(msgspec.Struct, kw_only=True):
     """A spool that is ready for work."""
 
@@ -67,6 +83,8 @@ class Opened(msgspec.Struct, kw_only=True):
     identity: Identity
     tally: Tally
     dispatches: dict[str, bytes]
+    # By id: that of what comes, and those of batches that wait.
+    registrations: dict[bytes, bytes]
 
 
 @contextmanager
@@ -98,14 +116,14 @@ def hold(paths: SpoolPaths) -> Iterator[None]:
         os.close(descriptor)
 
 
-def connect(path: Path, sync: Sync, vfs: str | None) -> apsw.Connection:
+def connect(place: Place) -> apsw.Connection:
     """Open the file for writing."""
-    db = apsw.Connection(str(path), vfs=vfs)
+    db = apsw.Connection(str(place.paths.file), vfs=place.vfs)
     try:
         db.set_busy_timeout(_BUSY_TIMEOUT_MS)
         db.pragma("cell_size_check", "on")
         db.pragma("journal_mode", "wal")
-        db.pragma("synchronous", sync.value)
+        db.pragma("synchronous", place.sync.value)
         # What follows a transaction whose fsync failed could be lost with it: write all afresh.
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     except apsw.Error:
@@ -115,39 +133,30 @@ def connect(path: Path, sync: Sync, vfs: str | None) -> apsw.Connection:
 
 
 def open_in_memory(spool_id: str) -> Opened:
-    """A spool for as long as the process lives."""
+    """A spool for as long as the process lives, and so for one registration."""
     file = SpoolFile(apsw.Connection(":memory:"))
     identity = Identity(spool_id)
     file.create(identity)
-    return Opened(file=file, identity=identity, tally=file.begin(), dispatches={})
+    return _begun(file, identity, b"")
 
 
-def open_on_disk(
-    paths: SpoolPaths,
-    mark: Mark | None,
-    sync: Sync,
-    vfs: str | None,
-    log: structlog.typing.FilteringBoundLogger,
-) -> Opened:
+def open_on_disk(place: Place, mark: Mark | None) -> Opened:
     """Open the spool that is there, mended if need be, or a new one.
 
     Args:
-        paths: Where it is.
+        place: Where and how.
         mark: How far it had come, as far as that is known.
-        sync: How sure each transaction is.
-        vfs: A registered SQLite VFS other than the system's.
-        log: Told of what was lost.
 
     Raises:
         apsw.Error: The disk can hold no spool at all now: it is full, or failing.
     """
-    opened = _open_or_mend(paths.file, mark, sync, vfs, log)
+    opened = _open_or_mend(place, mark)
     reason = DropReason.TORN
     if opened is None:
-        opened = _open_new(paths, mark, sync, vfs, log)
+        opened = _open_new(place, mark)
         reason = DropReason.SPOOL_LOST
     if (lost := _lost_end(opened.identity, mark, reason)) is not None:
-        log.error(
+        place.log.error(
             "spool_torn",
             spool_id=opened.identity.spool_id,
             first=lost.sequences.first,
@@ -158,80 +167,78 @@ def open_on_disk(
     try:
         opened.file.reserve()
     except apsw.FullError:
-        log.error("spool_disk_full", file=str(paths.file))
+        place.log.error("spool_disk_full", file=str(place.paths.file))
     return opened
 
 
-def _open_or_mend(
-    path: Path,
-    mark: Mark | None,
-    sync: Sync,
-    vfs: str | None,
-    log: structlog.typing.FilteringBoundLogger,
-) -> Opened | None:
+def _open_or_mend(place: Place, mark: Mark | None) -> Opened | None:
     """The spool that is there; None if there is none."""
+    path, log = place.paths.file, place.log
     finish_mending(path)
     if not path.exists():
         return None
     try:
-        return _open(path, sync, vfs, log)
+        return _open(place)
     except _ENVIRONMENT:
         raise
     except (apsw.Error, ValueError, TypeError) as error:
         log.error("spool_damaged", file=str(path), why=repr(error))
-    salvaged = mend(path, mark, vfs)
+    salvaged = mend(path, mark, place.vfs)
     if salvaged is None:
         return None
     log.error("spool_mended", file=str(path), **asdict(salvaged))
-    return _open(path, sync, vfs, log)
+    return _open(place)
 
 
 # Not of the file's making, so that nothing about it is to be mended.
 _ENVIRONMENT = (apsw.FullError, apsw.BusyError, apsw.LockedError, apsw.IOError)
 
 
-def _open(
-    path: Path, sync: Sync, vfs: str | None, log: structlog.typing.FilteringBoundLogger
-) -> Opened | None:
+def _open(place: Place) -> Opened | None:
     """What is in the file; None if there is nothing in it."""
-    file = SpoolFile(connect(path, sync, vfs))
+    file = SpoolFile(connect(place))
     try:
         identity = file.identity()
         if identity is None:
             file.close()
             return None
-        tally = file.begin()
-        dispatches = {}
+        opened = _begun(file, identity, place.registration)
         for dispatch_id, content in file.dispatches():
             if content is None:
-                log.error("journal_entry_corrupt", dispatch_id=dispatch_id)
+                place.log.error("journal_entry_corrupt", dispatch_id=dispatch_id)
             else:
-                dispatches[dispatch_id] = content
+                opened.dispatches[dispatch_id] = content
     except Exception:
         file.close()
         raise
-    return Opened(file=file, identity=identity, tally=tally, dispatches=dispatches)
+    return opened
 
 
-def _open_new(
-    paths: SpoolPaths,
-    mark: Mark | None,
-    sync: Sync,
-    vfs: str | None,
-    log: structlog.typing.FilteringBoundLogger,
-) -> Opened:
+def _open_new(place: Place, mark: Mark | None) -> Opened:
     """A new spool; by the mark of a lost one it goes on with its numbers and says what is lost."""
-    file = SpoolFile(connect(paths.file, sync, vfs))
+    file = SpoolFile(connect(place))
     if mark is None:
         identity = Identity(secrets.token_hex(8))
-        log.info("spool_begun", spool_id=identity.spool_id, file=str(paths.file))
+        place.log.info("spool_begun", spool_id=identity.spool_id, file=str(place.paths.file))
     else:
         known = mark.waiting_first - 1 if mark.waiting_first else mark.sequence
         samples = mark.samples - mark.waiting_samples
         identity = Identity(mark.spool_id, known, samples, mark.waiting_from_us)
-        log.error("spool_lost", spool_id=mark.spool_id, samples=mark.waiting_samples)
+        place.log.error("spool_lost", spool_id=mark.spool_id, samples=mark.waiting_samples)
     file.create(identity)
-    return Opened(file=file, identity=identity, tally=file.begin(), dispatches={})
+    return _begun(file, identity, place.registration)
+
+
+def _begun(file: SpoolFile, identity: Identity, registration: bytes) -> Opened:
+    return Opened(
+        file=file,
+        identity=identity,
+        tally=file.begin(registration),
+        dispatches={},
+        registrations={
+            registration_id(kept.content): kept.content for kept in file.registrations()
+        },
+    )
 
 
 def _lost_end(identity: Identity, mark: Mark | None, reason: DropReason) -> Gap | None:

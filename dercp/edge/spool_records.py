@@ -10,7 +10,7 @@ import msgspec
 from dercp.edge.outbox import DropReason, Parcel
 from dercp.edge.spool_policy import Policy
 
-__all__ = ["NO_LIMITS", "Done", "Identity", "SpoolLimits", "Tally"]
+__all__ = ["NO_LIMITS", "Done", "Identity", "KeptRegistration", "SpoolLimits", "Tally"]
 
 
 class SpoolLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +33,14 @@ class Identity(msgspec.Struct, frozen=True):
     samples: int = 0
     to_us: int = 0
     age_s: float = 0.0
+
+
+class KeptRegistration(msgspec.Struct, frozen=True):
+    """What batches were written under, all of them from `first` to `last`."""
+
+    content: bytes
+    first: int
+    last: int
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,8 @@
 `parcel` has a row for each batch and gap that the headend does not hold yet; `frame` their
 payloads, apart so that the rows can be searched without reading them; `dispatch` is the
 journal; `spool` one row of what must outlive them all. Checksums are CRC-32: SQLite's own
-find a torn log, not a changed page.
+find a torn log, not a changed page. `registration` holds the schemas of the batches, each
+under its own hash.
 """
 
 import struct
@@ -14,7 +15,7 @@ import apsw
 
 from dercp.edge.outbox import Batch, Draft, Gap, Parcel, Sequences
 
-__all__ = ["READ", "SCHEMA", "checksum", "parcel_of", "read_one"]
+__all__ = ["PRESENT", "READ", "SCHEMA", "SCHEMA_SINCE", "checksum", "parcel_of", "read_one"]
 
 SCHEMA: Final = """
 CREATE TABLE spool (
@@ -52,6 +53,17 @@ CREATE TABLE dispatch (
   crc         INTEGER NOT NULL
 ) STRICT;
 """
+# What files of the first release lack.
+SCHEMA_SINCE: Final = """
+CREATE TABLE IF NOT EXISTS registration (
+  registration_id BLOB PRIMARY KEY,
+  content         BLOB NOT NULL,
+  first           INTEGER NOT NULL,  -- among these numbers are those written under it
+  last            INTEGER NOT NULL
+) STRICT;
+"""
+PRESENT: Final = 2**63 - 1
+"""The last number of the registration that is in force."""
 
 
 _NUMBERS: Final = struct.Struct("<QqqQ")

@@ -1,18 +1,35 @@
 """What the edge says, as messages of the wire."""
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from dercp.edge.lease import Report
-from dercp.edge.outbox import Batch, Gap, Outgoing
+from dercp.edge.outbox import Batch, Gap, OutboxStatistics, Outgoing
 from dercp.wire import v1
 from dercp.wire.dispatch import update_to_wire
 
-__all__ = ["heartbeat", "parcel_message", "report_message"]
+__all__ = ["earlier_registration", "heartbeat", "parcel_message", "report_message"]
+
+# The wire takes no later instant.
+YEAR_9999_US: Final = 253_370_764_800_000_000
 
 
-def heartbeat(time_us: int) -> v1.Uplink:
-    """The edge's own time, so that the headend knows the offset."""
-    return v1.Uplink(heartbeat=v1.Heartbeat(time_us=time_us))
+def heartbeat(time_us: int, spool: OutboxStatistics) -> v1.Uplink:
+    """The edge's own time, so that the headend knows the offset, and what its spool holds."""
+    state = v1.SpoolState(
+        batches=spool.waiting - spool.waiting_gaps,
+        bytes=spool.waiting_bytes,
+        # A device may have stamped it with any time.
+        oldest_us=min(max(0, spool.oldest_us or 0), YEAR_9999_US),
+        bytes_max=spool.bytes_max,
+        dropped_samples=spool.dropped_samples,
+        trouble=spool.trouble,
+    )
+    return v1.Uplink(heartbeat=v1.Heartbeat(time_us=time_us, spool=state))
+
+
+def earlier_registration(content: bytes) -> v1.Uplink:
+    """What batches to come were written under."""
+    return v1.Uplink(earlier_registration=v1.EarlierRegistration(registration=content))
 
 
 def report_message(report: Report) -> v1.Uplink:

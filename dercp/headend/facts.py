@@ -5,6 +5,7 @@ Written by the session itself, by the fleet that admits it and by the gate that 
 
 from collections import Counter
 
+from dercp.headend.spool_report import SpoolReport
 from dercp.headend.views import SessionView
 from dercp.wire.v1 import RejectCode
 
@@ -41,6 +42,7 @@ class SessionFacts:
         self.events = 0
         self.rejects_by_code: Counter[RejectCode] = Counter()
         self.clock_offset_us = 0
+        self.spool: SpoolReport | None = None
 
     @property
     def rejects(self) -> int:

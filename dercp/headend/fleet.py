@@ -244,6 +244,7 @@ class FleetActor(Actor[FleetMessage]):
         if not facts.epoch or agent is None:
             return  # it was never let in, or this headend can no longer read its registration
         agent.remember(facts.view())
+        agent.note_spool(facts.spool)
         if agent.facts is facts:
             agent.link = agent.facts = None
             self._feed.tell_agent(agent, facts)

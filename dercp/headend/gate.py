@@ -56,7 +56,6 @@ class Gate:
         self._settings = settings
         self._clock = clock
         self._numbers = count(1)
-        self._bulk_decoding = trio.CapacityLimiter(1)
         self.open_facts: dict[str, SessionFacts] = {}
 
     async def handle(self, call: Call) -> None:
@@ -91,7 +90,6 @@ class Gate:
                     desk=self._desk,
                     settings=self._settings,
                     clock=self._clock,
-                    bulk_decoding=self._bulk_decoding,
                 ),
                 mailbox=MailboxSpec(
                     capacity=self._settings.session_mailbox_max, on_full=OnFull.REJECT

@@ -49,6 +49,10 @@ class IngestFront:
         else:
             self.waiting_bytes += size
 
+    def pass_over(self) -> None:
+        """Count a frame that cannot be read for now: the edge sends it again."""
+        self._counts["frames_not_taken"] += 1
+
     def done(self, messages: Sequence[IngestMessage]) -> None:
         """They wait no longer."""
         self.waiting_bytes -= sum(map(size_of, messages))

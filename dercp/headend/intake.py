@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
+import structlog
+import trio
+
 from dercp.headend.messages import LogFrame, LogGap
 from dercp.headend.twin import Arrival, Latest, Twin, alone
 from dercp.model.latest import order_time_us
-from dercp.store.records import FrameRecord, GapRecord
+from dercp.store.errors import StoreError
+from dercp.store.records import FrameRecord, GapRecord, RegistrationRecord
 from dercp.wire import v1
 from dercp.wire.errors import WireError
 from dercp.wire.payload import Frame, PayloadSchema
-from dercp.wire.registration import decode_registration
+from dercp.wire.registration import decode_registration, registration_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +30,11 @@ if TYPE_CHECKING:
     from dercp.model.time import Clock
     from dercp.store.ports import Registry
 
+log = structlog.get_logger()
+
 REASON_CHARS_MAX = 64
+# A larger registration is read in a thread: 4 MB may take 2 s, which others would feel.
+REGISTRATION_BYTES_INLINE_MAX = 64 * 1024
 
 
 class Layout(NamedTuple):
@@ -40,13 +48,17 @@ class Intake:
     """Takes in the telemetry of one session.
 
     A batch names the registration it was written under: the session's own, or an earlier
-    one of the same site that the registry knows. Each row is offered to its asset's slot;
-    the batch as it came goes to the log, which lets it be acknowledged once it is durable.
+    one of the same site, which the registry knows or the agent has told. Each row is offered
+    to its asset's slot; the batch as it came goes to the log, which lets it be acknowledged
+    once it is durable. So is an earlier registration before the first batch under it.
 
     Characteristics:
-        Bound: `registrations_per_session_max` layouts; the longest unused is forgotten.
+        Bound: `registrations_per_session_max` layouts; the longest unused is forgotten. As
+            many earlier registrations may be told.
         When the log is full: the batch is seen by the slots and not acknowledged; the edge
             sends it again.
+        When the registry is away: the same with a batch under an earlier registration, but
+            that nobody sees it.
     """
 
     def __init__(
@@ -58,6 +70,7 @@ class Intake:
         *,
         settings: HeadendSettings,
         clock: Clock,
+        bulk_decoding: trio.CapacityLimiter,
     ) -> None:
         self._facts = facts
         self._roster = roster
@@ -65,7 +78,11 @@ class Intake:
         self._ingest = ingest
         self._settings = settings
         self._clock = clock
+        self._bulk_decoding = bulk_decoding
         self._layouts: OrderedDict[bytes, Layout] = OrderedDict()
+        # Told in this session, by id; a batch under one makes it durable.
+        self._told: dict[bytes, bytes] = {}
+        self._told_count = 0
         self._site_id = ""
         self._spool_id = ""
         self._session: SessionRef
@@ -85,13 +102,54 @@ class Intake:
         registration_id, schema = own
         self._layouts[registration_id] = Layout(schema, tuple(twins))
 
+    async def read_registration(self, content: bytes) -> tuple[Registration, PayloadSchema]:
+        """A registration that was told, and how its batches are read.
+
+        Raises:
+            WireError: TOO_LARGE, TOO_MANY_ASSETS or BAD_REGISTRATION.
+        """
+        if len(content) <= REGISTRATION_BYTES_INLINE_MAX:
+            return _read(content, self._settings)
+        return await trio.to_thread.run_sync(
+            _read, content, self._settings, limiter=self._bulk_decoding
+        )
+
+    async def learn(self, content: bytes) -> None:
+        """Take note of an earlier registration of this site: batches under it follow.
+
+        Raises:
+            WireError: It is none, as `read_registration` says; NOT_YOURS: another site's;
+                OVERLOADED: too many in one session, which must end.
+        """
+        self._told_count += 1
+        if self._told_count > self._settings.registrations_per_session_max:
+            raise WireError(
+                v1.RejectCode.OVERLOADED, "too many earlier registrations in one session"
+            )
+        registration, _ = await self.read_registration(content)
+        if registration.site_id != self._site_id:
+            raise WireError(
+                v1.RejectCode.NOT_YOURS,
+                f"an earlier registration of site {registration.site_id}, not {self._site_id}",
+            )
+        self._told[registration_id(content)] = content
+
     async def take_batch(self, batch: v1.TelemetryBatch, heard_mono_s: float) -> None:
         """Offer each row of a frame to its asset's slot, and have the frame logged.
 
         Raises:
             WireError: UNKNOWN_REGISTRATION, BAD_PAYLOAD or TOO_LARGE.
         """
-        layout = self._layouts.get(batch.registration_id) or await self._fetch(batch)
+        layout = self._layouts.get(batch.registration_id)
+        if layout is None:
+            try:
+                layout = await self._fetch(batch)
+            except StoreError as error:
+                log.warning(
+                    "registration_not_found_now", agent_id=self._facts.agent_id, why=str(error)
+                )
+                self._ingest.pass_over()
+                return
         frame = layout.schema.decode(batch.payload)
         if not 1 <= batch.sequence < 2**63:
             raise WireError(v1.RejectCode.BAD_PAYLOAD, "batches are numbered from 1")
@@ -163,31 +221,53 @@ class Intake:
                 facts.late_samples += 1
 
     async def _fetch(self, batch: v1.TelemetryBatch) -> Layout:
-        """The layout of an earlier registration of this site."""
-        record = await self._registry.find_registration(batch.registration_id)
-        if record is None:
-            raise WireError(
-                v1.RejectCode.UNKNOWN_REGISTRATION,
-                f"batch {batch.sequence} names registration {batch.registration_id[:16].hex()}, "
-                "which was never registered",
+        """The layout of an earlier registration of this site, which is durable by then.
+
+        Raises:
+            WireError: UNKNOWN_REGISTRATION: the batch can never be read here.
+            StoreError: The registry cannot say for now.
+        """
+        content_id = batch.registration_id
+        content = self._told.get(content_id)
+        if content is not None:
+            await self._registry.remember(
+                RegistrationRecord(
+                    registration_id=content_id, content=content, first_seen_us=self._clock()
+                )
             )
-        registration = decode_registration(record.content, self._settings.registration)
+        elif (record := await self._registry.find_registration(content_id)) is not None:
+            content = record.content
+        else:
+            raise self._unknown(batch, "which was never registered")
+        try:
+            registration, schema = await self.read_registration(content)
+        except WireError as error:
+            # The limits were narrowed since.
+            raise self._unknown(batch, error.detail) from error
         if registration.site_id != self._site_id:
-            raise WireError(
-                v1.RejectCode.UNKNOWN_REGISTRATION,
-                f"batch {batch.sequence} names a registration of site {registration.site_id}",
-            )
-        schema = schema_of(registration, self._settings)
+            raise self._unknown(batch, f"which is of site {registration.site_id}")
+        self._told.pop(content_id, None)
         layout = Layout(schema, tuple(self._own(spec.asset_id) for spec in registration.assets))
-        self._layouts[batch.registration_id] = layout
+        self._layouts[content_id] = layout
         if len(self._layouts) > self._settings.registrations_per_session_max:
             # The first is the session's own.
             del self._layouts[list(self._layouts)[1]]
         return layout
 
+    def _unknown(self, batch: v1.TelemetryBatch, why: str) -> WireError:
+        return WireError(
+            v1.RejectCode.UNKNOWN_REGISTRATION,
+            f"batch {batch.sequence} names registration {batch.registration_id[:16].hex()}, {why}",
+        )
+
     def _own(self, asset_id: str) -> Twin | None:
         twin = self._roster.twins.get(asset_id)
         return twin if twin is not None and twin.agent_id == self._facts.agent_id else None
+
+
+def _read(content: bytes, settings: HeadendSettings) -> tuple[Registration, PayloadSchema]:
+    registration = decode_registration(content, settings.registration)
+    return registration, schema_of(registration, settings)
 
 
 def schema_of(registration: Registration, settings: HeadendSettings) -> PayloadSchema:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors import Crashed, DeadLetter, Escalated, Overflowed, Restarted, State
-from dercp.headend.views import DrainView, SystemView
+from dercp.headend.views import DrainView, SpoolSums, SystemView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dercp.headend.gate import Gate
     from dercp.headend.listener import Door
     from dercp.headend.parts import Ground
+    from dercp.headend.views import SpoolView
 
 
 class HeadendOperations:
@@ -52,6 +53,7 @@ class HeadendOperations:
             assets=len(twins),
             assets_online=sum(twin.link is not None for twin in twins),
             agents_connected=sum(agent.facts is not None for agent in agents),
+            spools=_sums(agent.spool.view() for agent in agents if agent.spool is not None),
         )
 
     def _drain_view(self) -> DrainView | None:
@@ -122,6 +124,17 @@ class HeadendOperations:
                 self._counts["dead_letters"] += count
             case _:
                 pass
+
+
+def _sums(spools: Iterable[SpoolView]) -> SpoolSums:
+    told = tuple(spools)
+    return SpoolSums(
+        batches=sum(spool.batches for spool in told),
+        bytes=sum(spool.bytes for spool in told),
+        dropped_samples=sum(spool.dropped_samples for spool in told),
+        in_trouble=sum(bool(spool.trouble) for spool in told),
+        oldest_age_s=max((spool.oldest_age_s or 0.0 for spool in told), default=0.0),
+    )
 
 
 def _add_sessions(totals: dict[str, float], running: Iterable[SessionFacts]) -> None:

@@ -6,6 +6,8 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
+import trio
+
 from actors import ChildSpec, MailboxSpec, OnFull, SupervisorRef
 from dercp.headend.ageing import AgeingActor
 from dercp.headend.archive import Archive
@@ -145,6 +147,7 @@ def gate(
         ingest=ingest,
         settings=ground.settings,
         clock=ground.clock,
+        bulk_decoding=trio.CapacityLimiter(1),
     )
     return Gate(
         sessions,

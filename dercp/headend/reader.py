@@ -109,6 +109,7 @@ class RosterReader:
             recent_sessions=tuple(entry.ended),
             flaps=max(0, entry.sessions_since(since_us) - 1),
             clock_offset_s=facts.clock_offset_us / 1_000_000 if facts is not None else None,
+            spool=entry.spool.view() if entry.spool is not None else None,
         )
 
 

@@ -11,6 +11,7 @@ from dercp.headend.twin import Link, Twin
 if TYPE_CHECKING:
     from dercp.headend.facts import SessionFacts
     from dercp.headend.messages import SiteRef
+    from dercp.headend.spool_report import SpoolReport
     from dercp.headend.views import SessionView
     from dercp.model.asset import AssetSpec, Registration
 
@@ -36,11 +37,24 @@ class AgentEntry:
         self.link: Link | None = None
         self.facts: SessionFacts | None = None
         self.ended: deque[SessionView] = deque(maxlen=remembered_max)
+        self._spool: SpoolReport | None = None
 
     def remember(self, session: SessionView) -> None:
         """Keep an ended session, unless the store has told of it already."""
         if all(each.session_id != session.session_id for each in self.ended):
             self.ended.appendleft(session)
+
+    @property
+    def spool(self) -> SpoolReport | None:
+        """Its newest word on its spool, in the running session or in one before."""
+        running = None if self.facts is None else self.facts.spool
+        return running or self._spool
+
+    def note_spool(self, report: SpoolReport | None) -> None:
+        """Keep the last word of a session that has ended; they may end in any order."""
+        known = self._spool
+        if report and (known is None or report.reported_mono_s > known.reported_mono_s):
+            self._spool = report
 
     def sessions_since(self, since_us: int) -> int:
         """How many sessions began at or after this time, of those remembered."""

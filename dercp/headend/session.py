@@ -10,7 +10,7 @@ import trio
 from actors import Actor, ActorError, Context
 from dercp.headend.facts import SessionFacts
 from dercp.headend.ingest import ranges
-from dercp.headend.intake import Intake, schema_of
+from dercp.headend.intake import Intake
 from dercp.headend.messages import (
     Admission,
     Admit,
@@ -21,16 +21,15 @@ from dercp.headend.messages import (
     SessionMessage,
     Superseded,
 )
+from dercp.headend.spool_report import SpoolReport
 from dercp.link import Call, LinkError, MessageTooLarge
-from dercp.model.asset import Registration
 from dercp.model.errors import ModelError
 from dercp.model.ids import check_id
 from dercp.wire import v1
 from dercp.wire.dispatch import dispatch_to_wire, event_from_update
 from dercp.wire.envelope import decode_uplink, encode_downlink
 from dercp.wire.errors import WireError
-from dercp.wire.payload import PayloadSchema
-from dercp.wire.registration import decode_registration, registration_id
+from dercp.wire.registration import registration_id
 
 if TYPE_CHECKING:
     from dercp.headend.messages import DeskRef, FleetRef
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 
 # Whole messages taken from the call per wake-up; the rest waits in the call's window.
 MESSAGES_PER_WAKE_MAX = 64
-# A larger registration is read in a thread: 4 MB may take 2 s, which others would feel.
-REGISTRATION_BYTES_INLINE_MAX = 64 * 1024
 # How soon an agent may be back that was sent away because this headend has too much to do.
 OVERLOADED_RETRY_S = 5.0
 # After the last word the agent may still speak, and end the call itself, once it has heard it:
@@ -68,7 +65,6 @@ class SessionActor(Actor[SessionMessage]):
         desk: DeskRef,
         settings: HeadendSettings,
         clock: Clock,
-        bulk_decoding: trio.CapacityLimiter,
     ) -> None:
         self._call = call
         self._intake = intake
@@ -77,10 +73,11 @@ class SessionActor(Actor[SessionMessage]):
         self._desk = desk
         self._settings = settings
         self._clock = clock
-        self._bulk_decoding = bulk_decoding
         self._scope = trio.CancelScope()
         # While what was heard is being worked on, the silence is ours.
         self._silent_since_s = math.inf
+        # Since we last beat by ourselves.
+        self._answered_beat = False
 
     async def run(self, context: Context[SessionMessage]) -> None:
         """Admit the agent, then listen, beat and serve until one of them says it is over."""
@@ -124,7 +121,7 @@ class SessionActor(Actor[SessionMessage]):
             check_id(hello.spool_id, "spool_id")
         except ModelError as error:
             raise WireError(v1.RejectCode.MALFORMED, error.detail) from None
-        registration, schema = await self._read_registration(hello.registration)
+        registration, schema = await self._intake.read_registration(hello.registration)
         content_id = registration_id(hello.registration)
         self._set_clock_offset(hello.time_us)
         # From here on the fleet is told of this session's end.
@@ -148,13 +145,6 @@ class SessionActor(Actor[SessionMessage]):
             raise WireError(answer.code, answer.detail)
         self._intake.open(context.ref, hello, registration, (content_id, schema), answer.twins)
         await self._welcome(answer)
-
-    async def _read_registration(self, content: bytes) -> tuple[Registration, PayloadSchema]:
-        if len(content) <= REGISTRATION_BYTES_INLINE_MAX:
-            return _registration_of(content, self._settings)
-        return await trio.to_thread.run_sync(
-            _registration_of, content, self._settings, limiter=self._bulk_decoding
-        )
 
     async def _welcome(self, admission: Admission) -> None:
         await self._send(
@@ -202,7 +192,10 @@ class SessionActor(Actor[SessionMessage]):
             try:
                 await self._take(decode_uplink(message), heard_mono_s)
             except WireError as error:
-                await self._reject(error.code, error.detail)
+                if error.code is v1.RejectCode.OVERLOADED:
+                    await self._reject_and_part(error.code, error.detail)
+                else:
+                    await self._reject(error.code, error.detail)
 
     async def _take(self, uplink: v1.Uplink, heard_mono_s: float) -> None:
         if uplink.telemetry is not None:
@@ -212,7 +205,7 @@ class SessionActor(Actor[SessionMessage]):
             except WireError as error:
                 await self._reject(error.code, error.detail, uplink.telemetry.sequence)
         elif uplink.heartbeat is not None:
-            self._set_clock_offset(uplink.heartbeat.time_us)
+            await self._take_heartbeat(uplink.heartbeat)
         elif uplink.dispatch_update is not None:
             update = uplink.dispatch_update
             await self._desk.tell(
@@ -227,8 +220,17 @@ class SessionActor(Actor[SessionMessage]):
             self._intake.take_gap(uplink.gap_report)
         elif uplink.event is not None:
             self._facts.events += 1
+        elif uplink.earlier_registration is not None:
+            await self._intake.learn(uplink.earlier_registration.registration)
         else:
             raise WireError(v1.RejectCode.MALFORMED, "a second Hello in one session")
+
+    async def _take_heartbeat(self, heartbeat: v1.Heartbeat) -> None:
+        """Answer it at once: the edge reads our clock off it, as exactly as it comes back soon."""
+        self._set_clock_offset(heartbeat.time_us)
+        self._facts.spool = SpoolReport.of(heartbeat, self._clock()) or self._facts.spool
+        self._answered_beat = True
+        await self._send(v1.Downlink(heartbeat=v1.Heartbeat(time_us=self._clock())))
 
     def _set_clock_offset(self, agent_time_us: int) -> None:
         if agent_time_us:  # 0 = not stated
@@ -258,13 +260,19 @@ class SessionActor(Actor[SessionMessage]):
                 assert_never(message)
 
     async def _beat(self) -> None:
+        """End a session that has fallen silent; give a sign of life where no answer was one.
+
+        It states no time, so that it is not taken for an answer.
+        """
         interval_s = self._settings.heartbeat_interval_s
         silence_s_max = interval_s * self._settings.heartbeats_missed_max
         while True:
             await trio.sleep(interval_s)
             if trio.current_time() - self._silent_since_s >= silence_s_max:
                 self._end("heartbeat_missed")
-            await self._send(v1.Downlink(heartbeat=v1.Heartbeat(time_us=self._clock())))
+            if not self._answered_beat:
+                await self._send(v1.Downlink(heartbeat=v1.Heartbeat()))
+            self._answered_beat = False
 
     async def _send(self, downlink: v1.Downlink) -> None:
         await self._call.send(encode_downlink(downlink))
@@ -303,10 +311,3 @@ class SessionActor(Actor[SessionMessage]):
         """Say why it is over; the first word stands. Takes effect at the next checkpoint."""
         self._facts.end(reason)
         self._scope.cancel(reason=reason)
-
-
-def _registration_of(
-    content: bytes, settings: HeadendSettings
-) -> tuple[Registration, PayloadSchema]:
-    registration = decode_registration(content, settings.registration)
-    return registration, schema_of(registration, settings)

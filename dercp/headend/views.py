@@ -88,6 +88,23 @@ class SessionView(View, frozen=True):
     rejects: int
 
 
+class SpoolView(View, frozen=True):
+    """What an agent holds that was not acknowledged, by its last word."""
+
+    batches: int
+    bytes: int
+    bytes_max: int
+    # The oldest source time in it, by the agent's clock; None when nothing waits.
+    oldest_us: int | None
+    # Its age now, had nothing been acknowledged since.
+    oldest_age_s: float | None
+    # Dropped and declared since the spool began.
+    dropped_samples: int
+    # A stable word (disk_full, ...); "" when it is well.
+    trouble: str
+    reported_us: int
+
+
 class AgentView(View, frozen=True):
     """An edge agent, its session, and the sessions before it (newest first)."""
 
@@ -103,6 +120,19 @@ class AgentView(View, frozen=True):
     flaps: int
     # The agent's clock minus the headend's, at its last heartbeat.
     clock_offset_s: float | None
+    # None when it never told since the headend was started.
+    spool: SpoolView | None = None
+
+
+class SpoolSums(View, frozen=True):
+    """The spools of all agents by their last words, also of those that are away."""
+
+    batches: int = 0
+    bytes: int = 0
+    dropped_samples: int = 0
+    in_trouble: int = 0
+    # The oldest of all; 0 when nothing waits anywhere.
+    oldest_age_s: float = 0.0
 
 
 class DrainState(StrEnum):
@@ -154,6 +184,7 @@ class SystemView(View, frozen=True):
     assets: int
     assets_online: int
     agents_connected: int
+    spools: SpoolSums = SpoolSums()
     # What is wrong although it serves, in a sentence; empty when nothing is.
     degraded_because: str = ""
     # Where telemetry is drained into a store: how that stands.

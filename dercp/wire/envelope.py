@@ -65,6 +65,8 @@ def decode_uplink(content: bytes) -> v1.Uplink:
         bulk = uplink.telemetry.payload
     elif uplink.hello is not None:
         bulk = uplink.hello.registration
+    elif uplink.earlier_registration is not None:
+        bulk = uplink.earlier_registration.registration
     _check_control_bytes(len(content) - len(bulk))
     return uplink
 

@@ -193,6 +193,7 @@ class MemoryCall:
         self.beats = True
         # Whether what comes is acknowledged at once.
         self.acks = True
+        self.acks_backlog = True
         self.spool_id = ""
         self._arrived = trio.Event()
         self._to_edge: deque[bytes | LinkError | None] = deque()
@@ -219,7 +220,8 @@ class MemoryCall:
             self.spool_id = message.hello.spool_id
         elif message.telemetry is not None:
             number = message.telemetry.sequence
-            held = v1.SequenceRange(first=number, last=number)
+            if self.acks_backlog or message.telemetry.lane is v1.Lane.LIVE:
+                held = v1.SequenceRange(first=number, last=number)
         elif message.gap_report is not None:
             held = message.gap_report.sequences
         if held is not None and self.acks:

@@ -16,11 +16,13 @@ LOG = structlog.get_logger()
 REGISTRATION_ID = bytes(16)
 
 
-def draft(number: int, size: int = 100, samples: int = 1) -> Draft:
+def draft(
+    number: int, size: int = 100, samples: int = 1, registration_id: bytes = REGISTRATION_ID
+) -> Draft:
     """A frame whose content and times tell its number."""
     payload = number.to_bytes(8, "big").ljust(size, b".")
     return Draft(
-        registration_id=REGISTRATION_ID,
+        registration_id=registration_id,
         payload=payload,
         from_us=number * 1_000_000,
         to_us=number * 1_000_000 + 1,
@@ -51,12 +53,24 @@ def in_memory(bytes_max: int = 1_000_000) -> AbstractAsyncContextManager[Spool]:
 
 
 def on_disk(
-    directory: Path, settings: SpoolSettings | None = None, vfs: str | None = None
+    directory: Path,
+    settings: SpoolSettings | None = None,
+    vfs: str | None = None,
+    registration: bytes = b"",
 ) -> AbstractAsyncContextManager[Spool]:
     """The spool in a directory, its disk's work done in line."""
     settings = settings or SpoolSettings(bytes_max=1_000_000)
     return working(
-        open_spool(directory, "edge-1", settings, lambda: None, LOG, runner=in_line, vfs=vfs)
+        open_spool(
+            directory,
+            "edge-1",
+            settings,
+            lambda: None,
+            LOG,
+            registration=registration,
+            runner=in_line,
+            vfs=vfs,
+        )
     )
 
 

@@ -114,6 +114,24 @@ async def test_a_round_of_polls_goes_out_as_one_frame(
         assert times_us == [START_US + second * 1_000_000 for second in range(5)]
 
 
+async def test_each_heartbeat_says_what_waits(
+    autojump_clock: MockClock, headend: PaperHeadend
+) -> None:
+    """The first right after the Welcome."""
+    headend.answer = None
+    async with running(headend, asset_config("bess-1", FakeDevice())):
+        call = await headend.call()
+        call.acks = False
+        await trio.sleep(5.5)
+        headend.welcome(call)
+        await trio.sleep(10)
+    beats = [up.heartbeat for up in call.heard if up.heartbeat is not None]
+    states = [beat.spool for beat in beats if beat.spool is not None]
+    assert [(each.batches, each.oldest_us) for each in states] == [(6, START_US), (16, START_US)]
+    assert states[0].bytes_max > states[1].bytes > states[0].bytes > 0
+    assert {(each.trouble, each.dropped_samples) for each in states} == {("", 0)}
+
+
 async def test_a_dispatch_that_waits_for_the_first_connection_finds_its_device(
     autojump_clock: MockClock, headend: PaperHeadend, device: FakeDevice
 ) -> None:

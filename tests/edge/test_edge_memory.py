@@ -7,10 +7,8 @@ import structlog
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import MockClock
 
 from dercp.edge import journal as journal_module
-from dercp.edge.headend_time import HeadendTime
 from dercp.edge.journal import Journal
 from dercp.edge.lease import Report
 from dercp.model.dispatch import FINAL, Acked, Applied, Completed, Rejected
@@ -228,44 +226,3 @@ def test_the_last_thing_said_of_a_dispatch_is_its_last_word(script: list[Any]) -
     sent += desk.send()
     assert {line.split()[0]: line for line in sent} == last
     assert desk.journal.statistics().unsent == 0
-
-
-# ------------------------------------------------------------- headend's time
-
-
-async def test_before_the_first_welcome_the_edges_own_clock_stands() -> None:
-    """There is no other."""
-    time = HeadendTime(lambda: 42)
-    time.begin(0)
-    assert time.now_us() == 42
-
-
-async def test_the_headends_time_goes_on_by_the_monotonic_clock(mock_clock: MockClock) -> None:
-    """Whatever the own clock is set to."""
-    time = HeadendTime(lambda: 42)
-    time.begin(1_000_000)
-    mock_clock.jump(2.5)
-    assert time.now_us() == 3_500_000
-
-
-async def test_the_fastest_of_the_last_messages_counts(mock_clock: MockClock) -> None:
-    """A message held up turns nothing back; a clock set back is followed in the end."""
-    time = HeadendTime(lambda: 42)
-    time.begin(1)
-    mock_clock.jump(10)
-    time.observe(4_000_000)
-    assert time.now_us() == 10_000_001
-    time.observe(11_000_000)
-    assert time.now_us() == 11_000_000
-    for _ in range(8):
-        time.observe(5_000_000)
-    assert time.now_us() == 5_000_000
-
-
-async def test_another_headend_is_another_clock(mock_clock: MockClock) -> None:
-    """A Welcome begins anew."""
-    time = HeadendTime(lambda: 42)
-    time.begin(10_000_000)
-    time.begin(1_000_000)
-    assert time.now_us() == 1_000_000
-    await trio.lowlevel.checkpoint()

@@ -26,6 +26,7 @@ from dercp.edge.outbox import Lane
 from dercp.edge.spool import Spool, in_line, open_spool
 from dercp.edge.spool_settings import SpoolSettings
 from dercp.wire import v1
+from dercp.wire.registration import registration_id
 
 
 @pytest.fixture(autouse=True)
@@ -43,11 +44,13 @@ class Life:
         self.lives = 0
 
     @asynccontextmanager
-    async def live(self, headend: PaperHeadend, device: FakeDevice) -> AsyncIterator[Agent]:
+    async def live(
+        self, headend: PaperHeadend, device: FakeDevice, asset_id: str = "bess-1"
+    ) -> AsyncIterator[Agent]:
         """A life that ends with a kill: what it does while it is stopped leaves no trace."""
         here, after = (self.directory / str(n) for n in (self.lives, self.lives + 1))
         self.lives += 1
-        settings = replace(config(asset_config("bess-1", device)), data_dir=here, spool=self.spool)
+        settings = replace(config(asset_config(asset_id, device)), data_dir=here, spool=self.spool)
         with trio.fail_after(20_000):
             async with trio.open_nursery() as nursery:
                 run = partial(
@@ -127,6 +130,57 @@ async def test_after_an_hour_away_live_samples_are_on_time(
     assert set(backlog + live) >= set(range(1, last + 1))
     size = sum(len(one.payload) for one in call.batches() if one.lane is Lane.BACKLOG)
     assert ended_s - begun_s >= size / 2_000
+
+
+async def test_a_backlog_of_another_configuration_is_told_of_before_it_leaves(
+    autojump_clock: MockClock, life: Life
+) -> None:
+    """What it was written under, once in a call; not again once all of it is held."""
+    away, headend = PaperHeadend(), PaperHeadend()
+    away.unreachable = True
+    async with life.live(away, FakeDevice(), "bess-0"):
+        await trio.sleep(20)
+    for _ in range(2):
+        async with life.live(headend, FakeDevice()):
+            await trio.sleep(60)
+    first, second = headend.calls
+    kinds = [each for each in first.kinds() if each in {"earlier_registration", "telemetry"}]
+    assert kinds.count("earlier_registration") == 1
+    told = [up.earlier_registration for up in first.heard if up.earlier_registration is not None]
+    told_at = kinds.index("earlier_registration")
+    earlier_id = registration_id(told[0].registration)
+    under = [batch.registration_id == earlier_id for batch in first.batches()]
+    assert under.index(True) == told_at
+    assert sum(under) >= 20
+    assert "earlier_registration" not in second.kinds()
+
+
+async def test_what_the_headend_cannot_read_becomes_a_gap(
+    autojump_clock: MockClock, life: Life
+) -> None:
+    """Told so of the first batch that was written under it, all such batches are declared."""
+    away, headend = PaperHeadend(), PaperHeadend()
+    away.unreachable = True
+    async with life.live(away, FakeDevice(), "bess-0") as agent:
+        await trio.sleep(20)
+        backlog = agent.status().outbox.last_sequence
+
+    def refuse(call: MemoryCall) -> None:
+        call.acks_backlog = False
+        headend.welcome(call)
+
+    headend.answer = refuse
+    async with life.live(headend, FakeDevice()) as agent:
+        call = await headend.call()
+        await call.wait_heard("earlier_registration")
+        await call.wait_heard("telemetry", 2)
+        code = v1.RejectCode.UNKNOWN_REGISTRATION
+        call.say(reject=v1.Reject(code=code, sequence=1))
+        await trio.sleep(60)
+        assert agent.status().outbox.waiting <= 1
+    gaps = [up.gap_report for up in call.heard if up.gap_report is not None]
+    assert [gap.reason for gap in gaps] == ["unknown_registration"]
+    assert gaps[0].sequences == v1.SequenceRange(first=1, last=backlog)
 
 
 async def test_acknowledgements_that_come_late_or_never_cost_no_sample(

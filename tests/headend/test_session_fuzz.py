@@ -143,6 +143,7 @@ updates = messages(
 )
 others = st.one_of(
     messages("heartbeat", time_us=int64s),
+    messages("earlier_registration", registration=registrations),
     messages("event", time_us=int64s, asset_id=texts, name=texts, detail=texts),
     messages("gap_report", spool_id=texts, from_us=int64s, samples=uint64s, reason=texts),
     st.just(Send(b"")),

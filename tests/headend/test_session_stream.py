@@ -275,12 +275,17 @@ async def test_anything_said_is_a_sign_of_life(autojump_clock: Clock) -> None:
 
 
 async def test_the_agent_hears_heartbeats_too(autojump_clock: Clock) -> None:
-    """Every ten seconds, with the headend's time."""
+    """Its own are answered with the headend's time, at once; else one comes in ten seconds."""
     async with beside_a_neighbour() as (plant, agent):
-        first = await agent.expect("heartbeat")
-        assert first.heartbeat is not None
-        assert first.heartbeat.time_us == plant.clock()
+        agent.fall_silent()
+        beat = (await agent.expect("heartbeat")).heartbeat
+        assert beat == v1.Heartbeat()
         assert trio.current_time() == pytest.approx(10, abs=0.1)
+        await trio.sleep(3)
+        await agent.say(heartbeat=v1.Heartbeat(time_us=1))
+        beat = (await agent.expect("heartbeat")).heartbeat
+        assert beat == v1.Heartbeat(time_us=plant.clock())
+        assert trio.current_time() == pytest.approx(13, abs=0.1)
 
 
 async def test_a_cut_line_is_noticed_at_once(autojump_clock: Clock) -> None:
