@@ -10,6 +10,9 @@ change, because their states alone decide:
         (the placement says what the others came to); else what they have in common, or the
         first of failed, cancelled, superseded, expired, rejected.
     It ends when they have ended, and each of them always ends.
+
+Shared again after a shortfall, it has a second dispatch for some targets. Of two for one
+target the later one counts, unless that came to nothing, and the earlier one did not.
 """
 
 from collections import Counter
@@ -35,6 +38,7 @@ _WORST_FIRST = (
     DispatchState.EXPIRED,
     DispatchState.REJECTED,
 )
+_MAY_HAVE_RUN = frozenset({DispatchState.COMPLETED, DispatchState.UNKNOWN})
 _IN_FORCE = frozenset({DispatchState.APPLIED, DispatchState.FOLLOWING, DispatchState.DEVIATING})
 
 
@@ -64,12 +68,11 @@ def summarise(parent: Dispatch, children: Iterable[Dispatch], now_us: int) -> Tr
     Raises:
         ValueError: These are not all of its children.
     """
-    below = {child.dispatch_id: child for child in children}
-    if below.keys() != set(parent.children):
-        raise ValueError(f"{parent.dispatch_id}: expected its {len(parent.children)} children")
+    below = _in_order(parent, children)
     if not below:
         return Transition(parent)
-    state = _state(parent, below.values())
+    counted = list(_by_target(below).values())
+    state = _state(parent, below, counted)
     if state is parent.state:
         return Transition(parent)
     entry = TimelineEntry(
@@ -77,64 +80,89 @@ def summarise(parent: Dispatch, children: Iterable[Dispatch], now_us: int) -> Tr
         time_us=now_us,
         # What was unknown becomes known by the edge's word only.
         source=Source.EDGE if parent.is_final else Source.HEADEND,
-        reason=_reason(state, below.values()),
-        detail=_counted(below.values()),
+        reason=_reason(state, counted),
+        detail=_counts(counted),
     )
-    ended = [child.outcome for child in below.values() if child.outcome is not None]
+    outcomes = [child.outcome for child in below if child.outcome is not None]
     told = replace(
         parent,
-        ever_sent=parent.ever_sent or any(child.ever_sent for child in below.values()),
-        placement=placement_of(parent, below.values()),
-        outcome=combined(parent.request.setpoint_mw, ended),
+        ever_sent=parent.ever_sent or any(child.ever_sent for child in below),
+        placement=placement_of(parent, below),
+        outcome=combined(parent.request.setpoint_mw, outcomes),
     )
     return tell(told, entry)
 
 
 def placement_of(parent: Dispatch, children: Iterable[Dispatch]) -> Placement:
-    """How the shares of a parent stand, by what its children have come to.
+    """How the shares of a parent stand, by what all its children have come to.
 
-    Those who were left out of the split are kept from the placement it was given. Of two
-    dispatches for one target (it was shared again) the later one counts.
+    Those who were left out of the last split stay so.
+
+    Raises:
+        ValueError: These are not all of its children.
     """
     known = {} if parent.placement is None else {s.id: s for s in parent.placement.shares}
-    order = {dispatch_id: index for index, dispatch_id in enumerate(parent.children)}
     shares = {key: s for key, s in known.items() if s.state is ShareState.EXCLUDED}
-    for child in sorted(children, key=lambda each: order[each.dispatch_id]):
+    for key, child in _by_target(_in_order(parent, children)).items():
+        limit = known[key].limit if key in known else ""
+        shares.setdefault(key, _share(child, key, limit))
+    round_ = 1 if parent.placement is None else parent.placement.round
+    return placement(parent.request.setpoint_mw, shares.values(), round_=round_)
+
+
+def _in_order(parent: Dispatch, children: Iterable[Dispatch]) -> list[Dispatch]:
+    below = {child.dispatch_id: child for child in children}
+    if below.keys() != set(parent.children):
+        raise ValueError(f"{parent.dispatch_id}: expected its {len(parent.children)} children")
+    return [below[each] for each in parent.children]
+
+
+def _by_target(children: Iterable[Dispatch]) -> dict[str, Dispatch]:
+    """The one that counts for each target."""
+    counted: dict[str, Dispatch] = {}
+    for child in children:
         key = _id_of(child.request.target)
-        shares[key] = _share(child, key, known[key].limit if key in known else "")
-    counter = 1 if parent.placement is None else parent.placement.round
-    return placement(parent.request.setpoint_mw, shares.values(), round_=counter)
+        if key not in counted or not _came_to_nothing(child) or _came_to_nothing(counted[key]):
+            counted[key] = child
+    return counted
 
 
-def _state(parent: Dispatch, children: Iterable[Dispatch]) -> DispatchState:
-    states = Counter(child.state for child in children)
+def _came_to_nothing(child: Dispatch) -> bool:
+    return child.is_final and child.state not in _MAY_HAVE_RUN and not _was_in_force(child)
+
+
+def _was_in_force(child: Dispatch) -> bool:
+    return any(entry.state in _IN_FORCE for entry in child.timeline)
+
+
+def _state(parent: Dispatch, children: list[Dispatch], counted: list[Dispatch]) -> DispatchState:
     unfinished = [child for child in children if not child.is_final]
     if not unfinished:
-        ended = next(state for state in _WORST_FIRST if states[state])
-        left_open = not parent.is_final or parent.state is DispatchState.UNKNOWN
-        return ended if left_open else parent.state
+        states = {child.state for child in counted}
+        may_end = not parent.is_final or parent.state is DispatchState.UNKNOWN
+        return next(s for s in _WORST_FIRST if s in states) if may_end else parent.state
     if parent.is_final:
         return parent.state
     reached = min((child.state for child in unfinished), key=PROGRESS.__getitem__)
-    if any(child.state is DispatchState.DEVIATING for child in unfinished):
-        deviates = PROGRESS[reached] >= PROGRESS[DispatchState.APPLIED]
-        reached = DispatchState.DEVIATING if deviates else reached
+    applied = PROGRESS[reached] >= PROGRESS[DispatchState.APPLIED]
+    if applied and any(child.state is DispatchState.DEVIATING for child in unfinished):
+        reached = DispatchState.DEVIATING
     if reached is DispatchState.SUBMITTED and any(child.ever_sent for child in children):
         reached = DispatchState.SENT
     return reached if PROGRESS[reached] >= PROGRESS[parent.state] else parent.state
 
 
-def _reason(state: DispatchState, children: Iterable[Dispatch]) -> str:
+def _reason(state: DispatchState, children: list[Dispatch]) -> str:
     if state is DispatchState.COMPLETED and any(child.state is not state for child in children):
         return DispatchReason.PARTIAL
     reasons = {child.timeline[-1].reason for child in children if child.state is state}
-    return reasons.pop() if len(reasons) == 1 else ""
+    return min(reasons) if len(reasons) == 1 else ""
 
 
-def _counted(children: Iterable[Dispatch]) -> str:
+def _counts(children: list[Dispatch]) -> str:
     """As in "2 completed, 1 failed"."""
-    counts = Counter(child.state.value for child in children)
-    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    counts = Counter(child.state for child in children)
+    return ", ".join(f"{counts[state]} {state}" for state in DispatchState if state in counts)
 
 
 def _share(child: Dispatch, key: str, limit: str) -> Share:
@@ -152,16 +180,14 @@ def _share(child: Dispatch, key: str, limit: str) -> Share:
 
 
 def _share_state(child: Dispatch) -> ShareState:
-    was_in_force = any(entry.state in _IN_FORCE for entry in child.timeline)
-    match child.state:
-        case DispatchState.COMPLETED:
-            return ShareState.ENDED
-        case DispatchState.CANCELLED | DispatchState.SUPERSEDED if was_in_force:
-            return ShareState.ENDED
-        case state if state in _IN_FORCE:
-            return ShareState.APPLIED
-        case _:
-            return ShareState.FAILED if child.is_final else ShareState.PLANNED
+    if child.state in _IN_FORCE:
+        return ShareState.APPLIED
+    if not child.is_final:
+        return ShareState.PLANNED
+    if child.state is DispatchState.COMPLETED:
+        return ShareState.ENDED
+    ended = child.state in {DispatchState.CANCELLED, DispatchState.SUPERSEDED}
+    return ShareState.ENDED if ended and _was_in_force(child) else ShareState.FAILED
 
 
 def _id_of(target: Target) -> str:

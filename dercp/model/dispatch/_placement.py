@@ -61,7 +61,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     round: int = 1
 
 
-def planned(split: Split) -> Placement:
+def planned(split: Split, *, round_: int = 1) -> Placement:
     """A split, before anybody has confirmed anything."""
     given = (
         Share(id=each.id, setpoint_mw=each.setpoint_mw, limit=each.limit)
@@ -70,7 +70,7 @@ def planned(split: Split) -> Placement:
     left_out = (
         Share(id=each.id, state=ShareState.EXCLUDED, reason=each.reason) for each in split.excluded
     )
-    return placement(split.setpoint_mw, (*given, *left_out))
+    return placement(split.setpoint_mw, (*given, *left_out), round_=round_)
 
 
 def placement(setpoint_mw: float, shares: Iterable[Share], *, round_: int = 1) -> Placement:
