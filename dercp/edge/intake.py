@@ -3,7 +3,7 @@
 from typing import Final
 
 from dercp.edge.lease import Lease
-from dercp.model.dispatch import ExpiredAtEdge, Rejected
+from dercp.model.dispatch import DispatchReason, ExpiredAtEdge, Rejected
 from dercp.wire.dispatch import Order
 
 __all__ = ["admit"]
@@ -38,7 +38,7 @@ def admit(
         )
     if starts_in_s > STARTS_LATER_S and abs(clock_off_s) > clock_off_s_max:
         return Rejected(
-            reason="clock_suspect",
+            reason=DispatchReason.CLOCK_SUSPECT,
             detail=f"the clock at the site is {clock_off_s:+.1f} s off the headend's, and "
             f"{clock_off_s_max:g} s are allowed for what starts later: set it right",
         )

@@ -35,6 +35,7 @@ class DispatchReason(StrEnum):
     WITHDRAWN = "withdrawn", "It shall end, as the detail says; the edge has the last word."
     SHARED = "shared", "It was divided among several dispatches; the placement says how."
     SHARES_CHANGED = "shares_changed", "How it stands with each of those who share it has changed."
+    LIMITS_CHANGED = "limits_changed", "What the site's limits leave of it has changed."
     PARTIAL = "partial", "Not all of its shares ran to their end; the placement says which."
     # by an operator
     OPERATOR = "operator", "Somebody asked for it through the API or the console."
@@ -51,6 +52,7 @@ class DispatchReason(StrEnum):
     DEVICE_FAILED = "device_failed", "The device refused the write, or did not answer."
     READBACK_DIFFERS = "readback_differs", "The device confirms another setpoint than was written."
     NARROWED = "narrowed", "The edge applied less than asked, to stay within the site's limits."
+    CLOCK_SUSPECT = "clock_suspect", "The clock at the site is too far off for what starts later."
     EDGE_STOPPED = "edge_stopped", "The edge agent stopped or restarted during the lease."
     # what binds or clamps a setpoint, or keeps an asset from taking a share
     NAMEPLATE = "nameplate", "It is all the asset is built for."

@@ -33,6 +33,7 @@ from dercp.model.dispatch import (
     next_deadline_us,
     submit,
 )
+from dercp.model.guardrail import Clamp
 
 GRACE_S = 30.0
 UNTIL_S = 60
@@ -222,6 +223,18 @@ def test_following_and_deviating_take_turns() -> None:
     book << at(10, FollowingSeen()) >> Becomes("following")
     book << at(11, DeviatingSeen()) >> Becomes("deviating") << at(60, Completed())
     book >> Becomes("completed")
+
+
+def test_a_setpoint_narrowed_while_it_is_followed_stays_in_its_state() -> None:
+    """What the limits leave of it is news; so is when they leave it all again."""
+    full = Clamp("state_of_charge", 2.5, 0.0)
+    book = play() << at(1, Sent()) << at(2, Applied(2.5)) << at(8, FollowingSeen())
+    book << at(9, Applied(0.0, clamps=(full,))) >> Becomes("following", "limits_changed")
+    assert (book.dispatch.clamps, book.dispatch.applied_mw) == ((full,), 0.0)
+    book << at(10, Applied(0.0, clamps=(full,))) >> Nothing() << at(11, DeviatingSeen())
+    book << at(12, Applied(2.5)) >> Becomes("deviating", "limits_changed")
+    assert (book.dispatch.clamps, book.dispatch.applied_mw) == ((), 2.5)
+    book << at(60, Completed()) << at(61, Applied(0.0, clamps=(full,))) >> Nothing()
 
 
 def test_the_headend_measures_only_what_is_in_force() -> None:

@@ -134,18 +134,26 @@ def _tick(dispatch: Dispatch, event: Tick, now_us: int) -> Transition:
 def _hear_edge(dispatch: Dispatch, word: Word, now_us: int) -> Transition:
     """The edge may skip steps: after a lost link its journal tells where things stand now."""
     if not _is_news(dispatch, word.state):
-        return _hear_shares(dispatch, word, now_us)
+        return _hear_more(dispatch, word, now_us)
     return tell(_with_facts(dispatch, word), _line(word, now_us))
 
 
-def _hear_shares(dispatch: Dispatch, word: Word, now_us: int) -> Transition:
-    """In the same state the shares may have changed: one more asset has failed, or is back."""
+def _hear_more(dispatch: Dispatch, word: Word, now_us: int) -> Transition:
+    """Without another state there may be news: of the limits in force, or of the shares.
+
+    A setpoint that is narrowed while it is followed is applied once more, with other clamps.
+    """
+    if not _may_speak_of(dispatch) or dispatch.is_final:
+        return Transition(dispatch)
+    is_in_force = PROGRESS[dispatch.state] >= PROGRESS[DispatchState.APPLIED]
     same_step = PROGRESS[word.state] == PROGRESS[dispatch.state]
-    if not _may_speak_of(dispatch) or dispatch.is_final or not same_step:
+    if isinstance(word, Applied) and is_in_force and word.clamps != dispatch.clamps:
+        reason = DispatchReason.LIMITS_CHANGED
+    elif same_step and word.placement is not None and word.placement != dispatch.placement:
+        reason = DispatchReason.SHARES_CHANGED
+    else:
         return Transition(dispatch)
-    if word.placement is None or word.placement == dispatch.placement:
-        return Transition(dispatch)
-    entry = replace(_line(word, now_us), state=dispatch.state, reason=DispatchReason.SHARES_CHANGED)
+    entry = replace(_line(word, now_us), state=dispatch.state, reason=reason)
     return tell(_with_facts(dispatch, word), entry)
 
 
@@ -202,7 +210,7 @@ def _measure(dispatch: Dispatch, word: Measured, now_us: int) -> Transition:
 def _with_facts(dispatch: Dispatch, word: Word) -> Dispatch:
     dispatch = replace(
         dispatch,
-        clamps=word.clamps or dispatch.clamps,
+        clamps=word.clamps if isinstance(word, Applied) else word.clamps or dispatch.clamps,
         placement=word.placement or dispatch.placement,
         outcome=word.outcome or dispatch.outcome,
     )
