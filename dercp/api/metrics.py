@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from dercp.api.live.stream import LiveStream
 from dercp.api.ports import Operations
+from dercp.headend.views import DrainView
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -31,6 +32,8 @@ class HeadendCollector(Collector):
         yield GaugeMetricFamily(
             "dercp_agents_connected", "Agents with a session", system.agents_connected
         )
+        if system.drain is not None:
+            yield from _drain_gauges(system.drain)
         yield GaugeMetricFamily(
             "dercp_stream_clients", "Clients that follow the live stream", self._live.clients
         )
@@ -38,6 +41,20 @@ class HeadendCollector(Collector):
         totals |= {f"stream_{name}": total for name, total in self._live.counts.items()}
         for name, total in sorted(totals.items()):
             yield CounterMetricFamily(f"dercp_{name}", name.replace("_", " "), total)
+
+
+def _drain_gauges(drain: DrainView) -> Iterator[GaugeMetricFamily]:
+    yield GaugeMetricFamily(
+        "dercp_drain_waiting", "1 when the store takes no telemetry", drain.state == "waiting"
+    )
+    yield GaugeMetricFamily(
+        "dercp_drain_lag_frames", "Batches in the log, not in the store", drain.lag_frames
+    )
+    yield GaugeMetricFamily("dercp_drain_lag_bytes", "Their size, roughly", drain.lag_bytes)
+    yield GaugeMetricFamily("dercp_drain_lag_seconds", "Age of the oldest of them", drain.lag_s)
+    yield GaugeMetricFamily(
+        "dercp_drain_quarantined", "Batches that the store refused for good", drain.quarantined
+    )
 
 
 def exposition(operations: Operations, live: LiveStream) -> bytes:

@@ -11,6 +11,7 @@ from dercp.api.problems import NOT_READY, Refusal
 from dercp.api.queries import Query
 from dercp.api.resources import Resource
 from dercp.api.routes import Call, Reply
+from dercp.headend.views import DrainView
 
 RETRY_READINESS_S = 1.0
 
@@ -21,6 +22,18 @@ class Liveness(Resource, frozen=True, kw_only=True):
     alive: bool
 
 
+class StoreDrain(Resource, frozen=True, kw_only=True):
+    """How telemetry goes from the headend's log into the store."""
+
+    state: str
+    position: Annotated[int, Meta(description="The last position of the log that is in the store")]
+    lag_frames: int
+    lag_bytes: int
+    lag_s: Annotated[float, Meta(description="Age of the oldest batch that is not in the store")]
+    quarantined: Annotated[int, Meta(description="Batches that the store refused, kept aside")]
+    last_error: str
+
+
 class Readiness(Resource, frozen=True, kw_only=True):
     """The headend serves, and what it serves."""
 
@@ -28,6 +41,12 @@ class Readiness(Resource, frozen=True, kw_only=True):
     assets: int
     assets_online: int
     agents_connected: int
+    degraded_because: Annotated[
+        str | None, Meta(description="What is wrong although it serves; null: nothing")
+    ]
+    drain: Annotated[
+        StoreDrain | None, Meta(description="Null where telemetry stays in the headend's own file")
+    ]
 
 
 class MailboxResource(Resource, frozen=True, kw_only=True):
@@ -70,6 +89,8 @@ async def readyz(call: Call[Query]) -> Readiness:
         assets=system.assets,
         assets_online=system.assets_online,
         agents_connected=system.agents_connected,
+        degraded_because=system.degraded_because or None,
+        drain=None if system.drain is None else _drain_resource(system.drain),
     )
 
 
@@ -81,6 +102,10 @@ async def metrics(call: Call[Query]) -> Reply[str]:
 async def actor_tree(call: Call[Query]) -> ActorResource:
     """The tree of actors, and what their mailboxes have seen."""
     return _actor_resource(call.services.operations.tree())
+
+
+def _drain_resource(drain: DrainView) -> StoreDrain:
+    return msgspec.convert(drain, StoreDrain, from_attributes=True)
 
 
 def _actor_resource(node: Node) -> ActorResource:

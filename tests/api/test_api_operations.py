@@ -1,7 +1,11 @@
 """Metrics and the tree of actors."""
 
 from api_client import CheckedClient
+from api_fakes import FakeHeadend
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
+
+from dercp.headend.views import DrainState, DrainView
 
 
 async def test_metrics_are_prometheus_text(client: CheckedClient) -> None:
@@ -39,3 +43,28 @@ async def test_the_tree_is_told(client: CheckedClient) -> None:
     assert desk["path"] == "/headend/desk"
     assert desk["restarts"] == 1
     assert desk["mailbox"]["waiting"] == 1
+
+
+async def test_a_headend_whose_store_is_away_is_ready_and_says_so(
+    client: CheckedClient, headend: FakeHeadend
+) -> None:
+    """What is live is served; an operator and an alarm see the rest."""
+    drain = DrainView(
+        state=DrainState.WAITING,
+        position=40,
+        lag_frames=60,
+        lag_bytes=60_000,
+        lag_s=12.5,
+        waiting_since_us=1,
+        last_error="Postgres at db/dercp does not answer",
+        quarantined=0,
+    )
+    state = headend.operations.state
+    headend.operations.state = replace(state, degraded_because="the store is away", drain=drain)
+    ready = (await client.get("/readyz")).json
+    assert ready["ready"] is True
+    assert ready["degraded_because"] == "the store is away"
+    assert (ready["drain"]["state"], ready["drain"]["lag_frames"]) == ("waiting", 60)
+    metrics = (await client.get("/metrics")).content.decode()
+    assert "dercp_drain_waiting 1.0" in metrics
+    assert "dercp_drain_lag_seconds 12.5" in metrics
