@@ -3,8 +3,12 @@
 Where to find what:
     plant      commands that run something: demo, headend, edge
     people     commands for people at a terminal: assets, agents, watch, dispatch
+    past       commands for what was: history, gaps, export
     parse      what they type; exits: how a command ends; tables, output: what they see
-    client     the REST API, with shapes for its answers; watching, following: what is done with it
+    client     the REST API, with shapes for its answers; patience: the same through its restarts
+    watching   what a command does with it; following, history, exporting too
+    columns    history as columns; table_files, parquet: what takes them; destination: where
+    span       of which time; completeness: what is missing in it
     serve      a headend with its API; demo, edge: what else runs; running, signals, logs: on what
 """
 
@@ -12,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from dercp.cli import people, plant
+from dercp.cli import past, people, plant
 
 
 def _examples(*lines: str) -> str:
@@ -72,6 +76,18 @@ edge.command(
     short_help="Tell what an agent's spool holds.",
     epilog=_examples("dercp edge spool --config site.toml", "dercp edge spool --json | jq .gaps"),
 )(plant.spool)
+edge.command(
+    short_help="Lock an asset against setpoints.",
+    epilog=_examples('dercp edge lock bess-1 --reason "fan replaced" --config site.toml'),
+)(plant.lock)
+edge.command(
+    short_help="Take a lock away.",
+    epilog=_examples("dercp edge unlock bess-1 --config site.toml"),
+)(plant.unlock)
+edge.command(
+    short_help="List the locks.",
+    epilog=_examples("dercp edge locks --config site.toml", "dercp edge locks --json"),
+)(plant.locks)
 app.add_typer(edge, name="edge")
 app.command(
     short_help="List the assets.",
@@ -102,6 +118,27 @@ app.command(
     # A negative setpoint looks like an option to the parser, unless unknown options may pass.
     context_settings={"ignore_unknown_options": True},
 )(people.dispatch)
+app.command(
+    short_help="Show the history of an asset.",
+    epilog=_examples(
+        "dercp history demo-01-bess-1",
+        "dercp history demo-01-bess-1 --last 1d --resolution 15m --points active_power_mw",
+        "dercp history demo-01-bess-1 --from 2026-11-23 --to 2026-11-24 --csv > monday.csv",
+    ),
+)(past.history)
+app.command(
+    short_help="List what was lost for ever.",
+    epilog=_examples("dercp gaps", "dercp gaps --agent demo-01 --last 30d --json"),
+)(past.gaps)
+app.command(
+    short_help="Write history into a Parquet or CSV file.",
+    epilog=_examples(
+        "dercp export --last 1h --output hour.parquet",
+        "dercp export --from 2026-11-23 --to 2026-11-24 --site demo-01 --resolution 1m \\",
+        "    --points active_power_mw,soc_pct --output monday.parquet",
+        "dercp export --last 10m --asset demo-01-bess-1 --format csv | head",
+    ),
+)(past.export)
 
 
 def main() -> None:

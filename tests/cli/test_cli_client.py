@@ -5,7 +5,7 @@ import msgspec
 import pytest
 from fake_api import FakeApi, asset, dispatch, problem
 
-from dercp.cli.client import ApiClient, Unanswered, Unavailable
+from dercp.cli.client import ApiClient, NotThere, Unanswered, Unavailable
 from dercp.cli.exits import CommandError, Exit
 from dercp.cli.shapes import Asset
 
@@ -77,6 +77,22 @@ def test_another_kind_of_server_is_recognised(answer: httpx.Response) -> None:
     with pytest.raises(CommandError, match="does not speak dercp's API") as refused:
         list(client(FakeApi().on("/assets", answer)).items("/assets"))
     assert refused.value.code is Exit.UNAVAILABLE
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7), ("", 0), ("Mon, 23 Nov 2026", 0)])
+def test_when_to_ask_again_is_read(header: str, seconds: float) -> None:
+    """From the headend, or from a proxy that stands in for it; dates are not taken."""
+    for answer in (problem(503, "starting"), httpx.Response(502, text="<html>")):
+        answer.headers["Retry-After"] = header
+        with pytest.raises(Unavailable) as refused:
+            client(FakeApi().on("/assets", answer)).get("/assets", Asset)
+        assert refused.value.retry_after_s == seconds
+
+
+def test_what_is_not_there_is_told_apart() -> None:
+    """An asset may go while it is read."""
+    with pytest.raises(NotThere, match="there is no /assets/x"):
+        client(FakeApi()).get("/assets/x", Asset)
 
 
 def test_nothing_there_names_the_ways_to_a_headend() -> None:

@@ -14,8 +14,11 @@ from dercp.cli.parse import (
     parse_address,
     parse_duration,
     parse_megawatts,
+    parse_moment,
+    parse_resolution,
     parse_url,
 )
+from dercp.model.time import parse_rfc3339
 
 
 @pytest.mark.parametrize(
@@ -127,3 +130,50 @@ def test_what_is_no_url_is_a_usage_error(text: str) -> None:
     """The most usual slip is a URL without http://."""
     with pytest.raises(typer.BadParameter, match="write http://"):
         parse_url(text)
+
+
+NOW_US = parse_rfc3339("2026-11-23T14:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("now", "2026-11-23T14:00:00Z"),
+        ("-2h", "2026-11-23T12:00:00Z"),
+        ("-1d30m", "2026-11-22T13:30:00Z"),
+        ("2026-11-23", "2026-11-23T00:00:00Z"),
+        ("2026-11-23T13:00:00.25Z", "2026-11-23T13:00:00.25Z"),
+        ("2026-11-23t14:00:00+01:00", "2026-11-23T13:00:00Z"),
+    ],
+)
+def test_times_are_read_as_people_write_them(text: str, instant: str) -> None:
+    """Of the calendar, or so long ago; a day begins at midnight in UTC."""
+    assert parse_moment(text).resolve(NOW_US) == parse_rfc3339(instant)
+    assert parse_moment(parse_moment(text)) == parse_moment(text)
+
+
+def test_a_time_without_its_zone_is_told_apart() -> None:
+    """The sentence has what was meant."""
+    with pytest.raises(typer.BadParameter, match="write 2026-11-23T14:00:00Z for UTC"):
+        parse_moment("2026-11-23T14:00:00")
+
+
+@given(st.text() | st.from_regex(r"-?[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:]{8})?Z?", fullmatch=True))
+@example("-" + "9" * 5_000)
+@example("2026-02-30")
+@example("0000-01-01")
+@example("9999-12-31T23:59:59-23:00")
+def test_a_time_is_a_value_or_a_usage_error(text: str) -> None:
+    """Nothing that can be typed gives a traceback."""
+    try:
+        moment = parse_moment(text)
+    except typer.BadParameter:
+        return
+    assert isinstance(moment.resolve(NOW_US), int)
+
+
+def test_a_resolution_is_of_whole_seconds() -> None:
+    """As the API has them."""
+    assert parse_resolution("1m30s") == Duration(90)
+    with pytest.raises(typer.BadParameter, match="whole number of seconds"):
+        parse_resolution("1.5s")
