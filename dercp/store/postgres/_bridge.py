@@ -214,6 +214,9 @@ class Bridge:
             return StoreClosed(f"{self.place} was closed meanwhile")
         if isinstance(error, StoreAway):
             self.away = str(error)
+            # Those that nobody uses now are of the same server: they are not tried one by one.
+            while self._idle:
+                self._idle.pop().terminate()
         return error
 
     def _check_open(self) -> None:

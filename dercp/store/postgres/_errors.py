@@ -13,8 +13,15 @@ from dercp.store.errors import (
     StoreUnusable,
 )
 
-SAID_BY_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""What a call of asyncpg may raise. A failed check of its own is an InterfaceError too."""
+SAID_BY_DRIVER = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # On a connection that was ended while it was idle, and whose end is not known yet.
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""What a call of asyncpg may raise."""
 
 _UNUSABLE = {
     "28P01": "correct the user or the password in store.url",
@@ -75,12 +82,10 @@ def judge(error: Exception, place: str) -> Exception:
         return _judge_server(error, place)
     if isinstance(error, ValueError):
         return ValueError(f"cannot be stored: {error}")
-    if isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError):
-        return StoreAway(
-            f"{place} does not answer ({_text(error)}); it is tried again, "
-            "see that the server runs and can be reached"
-        )
-    return error
+    return StoreAway(
+        f"{place} does not answer ({_text(error)}); it is tried again, "
+        "see that the server runs and can be reached"
+    )
 
 
 def _judge_server(error: asyncpg.PostgresError, place: str) -> Exception:
