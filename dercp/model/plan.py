@@ -158,5 +158,5 @@ def _read(token: str) -> _Token:
     try:
         packed = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
         return _decoder.decode(packed)
-    except (UnicodeEncodeError, binascii.Error, msgspec.MsgspecError):
+    except (UnicodeError, binascii.Error, msgspec.MsgspecError):
         raise bad from None

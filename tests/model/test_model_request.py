@@ -11,9 +11,11 @@ from dercp.model.dispatch import (
     DispatchError,
     DispatchLimits,
     DispatchRequest,
+    SiteTarget,
     check_request,
     default_deliver_by_us,
     default_until_us,
+    group_spec,
 )
 from dercp.model.points import Kind
 
@@ -75,6 +77,16 @@ def test_a_refusal_says_what_would_be_right() -> None:
     with pytest.raises(DispatchError) as caught:
         check_request(replace(GOOD, setpoint_mw=7.5), BATTERY, NOW, DispatchLimits())
     assert caught.value.detail == ("setpoint_mw 7.5 is outside the nameplate of bess-1, -5 to 5 MW")
+
+
+def test_a_site_is_checked_against_all_of_its_nameplates() -> None:
+    """In sum; and it is named in the refusal."""
+    site = group_spec("north", [BATTERY, replace(BATTERY, p_min_mw=0.0, p_max_mw=2.0)])
+    assert (site.p_min_mw, site.p_max_mw) == (-5, 7)
+    wish = replace(GOOD, target=SiteTarget("north"), setpoint_mw=7.0)
+    check_request(wish, site, NOW, DispatchLimits())
+    with pytest.raises(DispatchError, match="nameplate of north, -5 to 7 MW"):
+        check_request(replace(wish, setpoint_mw=7.1), site, NOW, DispatchLimits())
 
 
 def test_what_is_assumed_fits_together() -> None:
