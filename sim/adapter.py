@@ -76,8 +76,10 @@ class SimulatedDevice:
         Raises:
             DeviceError: A fault was ordered for this exchange.
         """
-        self._plant.advance(await self._exchanged())
-        values = self._plant.values()
+        now_s = await self._exchanged()
+        self._plant.advance(now_s)
+        remote = 0.0 if self._faults.is_local(now_s) else 1.0
+        values = {**self._plant.values(), "remote_control": remote}
         return Readings([_reading(name, values.get(name)) for name in self._points])
 
     async def write_setpoint(self, active_power_mw: float) -> float:
@@ -87,11 +89,11 @@ class SimulatedDevice:
             DeviceError: It is not a number, or a fault was ordered for this exchange.
         """
         self._check_number(active_power_mw)
-        return self._plant.set(active_power_mw, await self._exchanged())
+        return self._plant.set(active_power_mw, await self._controlled())
 
     async def release(self) -> None:
         """Let the device follow its own control."""
-        self._plant.release(await self._exchanged())
+        self._plant.release(await self._controlled())
 
     async def arm_revert(self, active_power_mw: float, within_s: float) -> None:
         """Fall back to this power unless armed or written again within this time.
@@ -102,7 +104,7 @@ class SimulatedDevice:
             DeviceError: The power is not a number, or a fault was ordered for this exchange.
         """
         self._check_number(active_power_mw)
-        self._plant.arm_revert(active_power_mw, within_s, await self._exchanged())
+        self._plant.arm_revert(active_power_mw, within_s, await self._controlled())
 
     async def identify(self) -> Identity:
         """Who it is; the serial number is the asset id."""
@@ -114,6 +116,12 @@ class SimulatedDevice:
         await self._faults.exchange()
         now_s = _world().now_s()
         self._faults.check_reachable(now_s)
+        return now_s
+
+    async def _controlled(self) -> float:
+        """Go through an exchange that only remote control may have."""
+        now_s = await self._exchanged()
+        self._faults.check_remote(now_s)
         return now_s
 
     def _check_number(self, active_power_mw: float) -> None:
@@ -160,7 +168,11 @@ class SimulatedAdapter:
         )
         world = _world()
         running: RunningPlant[Any] = RunningPlant(
-            plant, world.site(options), connection, started_s=world.now_s()
+            plant,
+            world.site(options),
+            connection,
+            started_s=world.now_s(),
+            ramp_mw_per_s=options.ramp_share_per_s * asset.nameplate_mw or math.inf,
         )
         machine = _Machine(asset, options, running, Faults(asset.asset_id, options))
         self._machines[asset.asset_id] = machine

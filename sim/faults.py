@@ -42,11 +42,31 @@ class Faults:
             DeviceError: The device is away, for the rest of the outage.
         """
         options = self._options
-        if not options.outage_every_s:
-            return
-        outages, into_s = divmod(site_time_s, options.outage_every_s)
-        if outages and into_s < options.outage_for_s:
-            raise self._error(f"away for another {options.outage_for_s - into_s:.1f} s")
+        left_s = _left_s(site_time_s, options.outage_every_s, options.outage_for_s)
+        if left_s > 0:
+            raise self._error(f"away for another {left_s:.1f} s")
+
+    def is_local(self, site_time_s: float) -> bool:
+        """Whether its switch stands on local control."""
+        options = self._options
+        return _left_s(site_time_s, options.local_every_s, options.local_for_s) > 0
+
+    def check_remote(self, site_time_s: float) -> None:
+        """Refuse setpoints under local control.
+
+        Raises:
+            DeviceError: Somebody at the site has turned the switch.
+        """
+        if self.is_local(site_time_s):
+            raise self._error("under local control")
 
     def _error(self, what: str) -> DeviceError:
         return DeviceError(f"{self._asset_id}: {what} (a fault ordered in its options)")
+
+
+def _left_s(site_time_s: float, every_s: float, for_s: float) -> float:
+    """How much is left of what comes that often and takes so long; the first time after once."""
+    if not every_s:
+        return 0.0
+    times, into_s = divmod(site_time_s, every_s)
+    return max(0.0, for_s - into_s) if times else 0.0

@@ -26,6 +26,11 @@ class SimulatedOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         fail_every: Every so manieth exchange fails; 0 is never.
         outage_every_s: How often the device goes away; 0 is never.
         outage_for_s: For how long it then stays away.
+        local_every_s: How often somebody turns its switch to local; 0 is never.
+        local_for_s: For how long it then refuses setpoints; the custom point
+            `remote_control` is 0 meanwhile, else 1.
+        ramp_share_per_s: How fast it moves towards a setpoint, in nameplates a second; 0 is
+            as fast as its plant can.
     """
 
     seed: int = 0
@@ -39,3 +44,6 @@ class SimulatedOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     fail_every: Annotated[int, msgspec.Meta(ge=0)] = 0
     outage_every_s: _Seconds = 0.0
     outage_for_s: _Seconds = 0.0
+    local_every_s: _Seconds = 0.0
+    local_for_s: _Seconds = 0.0
+    ramp_share_per_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from sim.conditions import Conditions, SiteConditions
-from sim.plant import Plant, PlantState, Values, clamp
+from sim.plant import Plant, PlantState, Values, approach, clamp
 
 __all__ = ["Connection", "RunningPlant"]
 
@@ -66,6 +66,7 @@ class RunningPlant(Generic[StateT]):
         connection: Connection,
         *,
         started_s: float,
+        ramp_mw_per_s: float = math.inf,
     ) -> None:
         self._plant = plant
         self._site = site
@@ -74,6 +75,9 @@ class RunningPlant(Generic[StateT]):
         self._state = plant.start(self._conditions)
         self._time_s = started_s
         self._setpoint_mw: float | None = None
+        self._ramp_mw_per_s = ramp_mw_per_s
+        # Where the controller is on its way to the setpoint.
+        self._reached_mw = self._state.active_power_mw
         self._revert: _Revert | None = None
 
     def set(self, active_power_mw: float, now_s: float) -> float:
@@ -128,7 +132,10 @@ class RunningPlant(Generic[StateT]):
         for instant_s in instants(self._time_s, time_s):
             elapsed_s = instant_s - self._time_s
             self._conditions = self._site.at(instant_s)
-            self._state = self._plant.step(self._state, elapsed_s, self._conditions, setpoint)
+            self._reached_mw = approach(self._reached_mw, setpoint, self._ramp_mw_per_s * elapsed_s)
+            self._state = self._plant.step(
+                self._state, elapsed_s, self._conditions, self._reached_mw
+            )
             self._time_s = instant_s
 
 

@@ -218,6 +218,35 @@ async def test_an_outage_shuts_reading_and_opening_for_its_time(autojump_clock: 
         await device.read()
 
 
+async def test_a_switch_on_local_control_refuses_setpoints(autojump_clock: MockClock) -> None:
+    """And says so, while it is read as ever."""
+    asset = replace(BATTERY, points=(PointSpec("remote_control", ""),))
+    options = SimulatedOptions(local_every_s=100, local_for_s=10)
+    async with SimulatedAdapter().open(asset, options) as device:
+        await device.write_setpoint(1.0)
+        assert await values(device) == {"remote_control": 1.0}
+        await trio.sleep(101)
+        assert await values(device) == {"remote_control": 0.0}
+        for refused in (device.write_setpoint(0.5), device.release(), device.arm_revert(0.0, 60)):
+            with pytest.raises(DeviceError, match="bess-1: under local control"):
+                await refused
+        await trio.sleep(10)
+        await device.write_setpoint(0.5)
+
+
+async def test_a_slow_ramp_takes_its_time_both_ways(autojump_clock: MockClock) -> None:
+    """A hundredth of the nameplate a second."""
+    async with SimulatedAdapter().open(BATTERY, SimulatedOptions(ramp_share_per_s=0.01)) as device:
+        await device.write_setpoint(1.0)
+        await trio.sleep(25)
+        assert (await values(device))["active_power_mw"] == pytest.approx(0.5, abs=0.01)
+        await trio.sleep(50)
+        assert (await values(device))["active_power_mw"] == pytest.approx(1.0)
+        await device.release()
+        await trio.sleep(10)
+        assert (await values(device))["active_power_mw"] == pytest.approx(0.8, abs=0.01)
+
+
 async def test_a_read_can_be_cancelled(autojump_clock: MockClock) -> None:
     """At the wait for the device, and the next read is none the worse."""
     async with SimulatedAdapter().open(BATTERY, SimulatedOptions(latency_s=5)) as device:
