@@ -97,5 +97,7 @@ class Sample(View, frozen=True):
     age_s: float | None
     stale: bool
     layout: Layout
-    # In the order of the layout.
-    readings: tuple[Reading, ...]
+    # In the order of the layout; None is not known.
+    values: Sequence[float | None]
+    # Those that are not good.
+    doubtful: tuple[Reading, ...]

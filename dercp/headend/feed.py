@@ -26,10 +26,10 @@ from dercp.headend.changes import (
     Sample,
     Subject,
 )
-from dercp.headend.reader import asset_view, freshness, readings_of
+from dercp.headend.reader import asset_view, readings_of, values_of
 from dercp.headend.views import AgentStatus
 from dercp.model.dispatch import AssetTarget, SiteTarget
-from dercp.model.latest import STALE_INTERVALS
+from dercp.model.latest import STALE_INTERVALS, age_at_ingest_s, is_stale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +65,8 @@ class ChangeFeed:
         self._facts: deque[Fact] = deque()
         self._lost = 0
         self._seen: dict[str, _Seen] | None = None
-        self._layouts: dict[tuple[tuple[str, str], ...], Layout] = {}
+        self._looked_at_s = 0.0
+        self._layouts: dict[Layout, Layout] = {}
         self._wake: Callable[[], None] = _nobody
 
     # --- told by those who make it true
@@ -100,7 +101,7 @@ class ChangeFeed:
 
     def look(self) -> Look:
         """What differs from the last look; to the first one nothing does."""
-        now_s = trio.current_time()
+        self._looked_at_s = now_s = trio.current_time()
         sampled: list[Subject] = []
         changed: list[AssetChanged] = []
         former, self._seen = self._seen, {}
@@ -146,18 +147,20 @@ class ChangeFeed:
         return [seen[asset_id].subject for asset_id in sorted(seen)]
 
     def sample(self, asset_id: str) -> Sample | None:
-        """The latest sample of an asset, judged now; None when there is no such asset."""
-        twin = self._roster.twins.get(asset_id)
-        if twin is None:
+        """The latest sample of an asset as of the last look; None when it saw no such asset."""
+        seen = (self._seen or {}).get(asset_id)
+        if seen is None:
             return None
-        latest, age_s, stale = freshness(twin)
+        latest = seen.latest
+        values, doubtful = values_of(latest)
         return Sample(
             asset_id=asset_id,
             source_time_us=None if latest is None else latest.row.source_time_us,
-            age_s=age_s,
-            stale=stale,
-            layout=self._layout(asset_id, twin, latest),
-            readings=readings_of(latest),
+            age_s=None if latest is None else self._looked_at_s - seen.born_s,
+            stale=seen.stale,
+            layout=self._layout(seen),
+            values=values,
+            doubtful=doubtful,
         )
 
     def agents(self) -> Sequence[AgentChanged]:
@@ -193,31 +196,25 @@ class ChangeFeed:
             subjects=tuple(_subject(twin) for twin in twins if twin is not None),
         )
 
-    def _layout(self, asset_id: str, twin: Twin, latest: Latest | None) -> Layout:
+    def _layout(self, seen: _Seen) -> Layout:
         """Worked out once for each asset and registration, and shared by all that are alike."""
-        schema = None if latest is None else latest.arrival.schema
-        seen = (self._seen or {}).get(asset_id)
-        if seen is not None and seen.layout_of == (schema, twin.spec):
-            return seen.layout
-        units = {point.name: point.unit for point in twin.spec.points}
-        names = [reading.point for reading in readings_of(latest)]
-        key = tuple((name, units.get(name, "")) for name in names)
-        layout = self._layouts.get(key)
-        if layout is None:
+        schema = None if seen.latest is None else seen.latest.arrival.schema
+        if seen.layout_of != (schema, seen.spec):
+            units = {point.name: point.unit for point in seen.spec.points}
+            points = tuple(reading.point for reading in readings_of(seen.latest))
+            layout = Layout(points=points, units=tuple(units.get(each, "") for each in points))
             if len(self._layouts) >= LAYOUTS_SHARED_MAX:
                 self._layouts.clear()
-            layout = self._layouts[key] = Layout(
-                points=tuple(name for name, _ in key), units=tuple(unit for _, unit in key)
-            )
-        if seen is not None:
-            seen.layout, seen.layout_of = layout, (schema, twin.spec)
-        return layout
+            seen.layout = self._layouts.setdefault(layout, layout)
+            seen.layout_of = (schema, seen.spec)
+        return seen.layout
 
 
 class _Seen:
     """What was last seen of one asset."""
 
     __slots__ = (
+        "born_s",
         "latest",
         "layout",
         "layout_of",
@@ -236,7 +233,8 @@ class _Seen:
         self.spec: AssetSpec = twin.spec
         self.online = False
         self.stale = True
-        # When the latest sample becomes too old, by Trio's clock.
+        # When the latest sample was of age 0, and when it becomes too old; Trio's clock.
+        self.born_s = -math.inf
         self.stale_at_s = math.inf
         self.layout = Layout(points=(), units=())
         self.layout_of: tuple[PayloadSchema | None, AssetSpec] | None = None
@@ -254,13 +252,19 @@ class _Seen:
     def update(self, now_s: float) -> None:
         """See it as it is now."""
         twin = self.twin
-        self.latest, age_s, self.stale = freshness(twin)
         self.online = twin.link is not None
         if twin.spec is not self.spec:
             self.spec, self.subject = twin.spec, _subject(twin)
-        self.stale_at_s = math.inf
-        if age_s is not None and not self.stale:
-            self.stale_at_s = now_s + STALE_INTERVALS * twin.spec.sample_interval_s - age_s
+        latest = twin.latest.peek()
+        if latest is not None and latest is not self.latest:
+            self.latest, arrival = latest, latest.arrival
+            self.born_s = arrival.ingest_mono_s - age_at_ingest_s(
+                latest.order_us, arrival.ingest_time_us, arrival.clock_offset_us
+            )
+        age_s = None if latest is None else now_s - self.born_s
+        interval_s = self.spec.sample_interval_s
+        self.stale = is_stale(age_s, interval_s, online=self.online)
+        self.stale_at_s = math.inf if self.stale else self.born_s + STALE_INTERVALS * interval_s
 
 
 def _subject(twin: Twin) -> Subject:

@@ -117,7 +117,7 @@ def _by_id(entries: dict[str, T]) -> Iterator[T]:
     return (entries[each] for each in sorted(entries))
 
 
-def freshness(twin: Twin) -> tuple[Latest | None, float | None, bool]:
+def _freshness(twin: Twin) -> tuple[Latest | None, float | None, bool]:
     """The latest row, its age, and whether it must not be taken for the present."""
     latest = twin.latest.peek()
     age_s = None
@@ -132,7 +132,7 @@ def freshness(twin: Twin) -> tuple[Latest | None, float | None, bool]:
 
 def asset_view(twin: Twin) -> AssetView:
     """The asset, and whether it can be believed now."""
-    _, age_s, stale = freshness(twin)
+    _, age_s, stale = _freshness(twin)
     return AssetView(
         spec=twin.spec,
         site_id=twin.site_id,
@@ -161,8 +161,23 @@ def readings_of(latest: Latest | None) -> tuple[Reading, ...]:
     )
 
 
+def values_of(latest: Latest | None) -> tuple[Sequence[float | None], tuple[Reading, ...]]:
+    """The values of a row, and the readings of those that are not good. Mostly there are none."""
+    if latest is None:
+        return (), ()
+    arrival, row = latest.arrival, latest.row
+    values = arrival.schema.good_values(row)
+    if values is not None and not plausible_time(row.source_time_us, arrival.ingest_time_us):
+        return values, ()
+    readings = readings_of(latest)
+    return (
+        [reading.value for reading in readings],
+        tuple(reading for reading in readings if reading.quality is not Quality.GOOD),
+    )
+
+
 def _telemetry_view(twin: Twin) -> TelemetryView:
-    latest, age_s, stale = freshness(twin)
+    latest, age_s, stale = _freshness(twin)
     units = {point.name: point.unit for point in twin.spec.points}
     return TelemetryView(
         asset_id=twin.spec.asset_id,
@@ -185,7 +200,7 @@ def _telemetry_view(twin: Twin) -> TelemetryView:
 
 
 def _member(twin: Twin) -> Member:
-    latest, age_s, stale = freshness(twin)
+    latest, age_s, stale = _freshness(twin)
     readings = {reading.point: reading for reading in readings_of(latest)}
 
     def value(point: str) -> float | None:

@@ -274,7 +274,12 @@ class FakeFeed:
                 points=tuple(point.name for point in points),
                 units=tuple(point.unit for point in points),
             ),
-            readings=tuple(Reading(p.name, p.value, p.quality, p.reasons) for p in points),
+            values=[point.value for point in points],
+            doubtful=tuple(
+                Reading(point.name, point.value, point.quality, point.reasons)
+                for point in points
+                if point.quality is not Quality.GOOD
+            ),
         )
 
     def agents(self) -> Sequence[AgentChanged]:

@@ -55,10 +55,11 @@ class Follower:
         self._begin(place)
 
     async def next(self) -> Event | None:
-        """The next event; None when none came for as long as a heartbeat takes."""
+        """The next event; None when none came for as long as a heartbeat takes.
+
+        Waits only when there is nothing: whoever reads must give way while it sends.
+        """
         self._handed_at_s = None
-        # Who reads fast must not keep the loop from the others.
-        await trio.lowlevel.checkpoint()
         give_up_at_s = trio.current_time() + self._live.settings.stream_heartbeat_s
         while (found := self._next()) is None:
             with trio.move_on_at(give_up_at_s) as waiting:

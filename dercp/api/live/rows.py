@@ -9,7 +9,6 @@ from dercp.api.live.events import encoder
 from dercp.api.ports import ChangeFeed
 from dercp.api.resources import quality_word, reason_words
 from dercp.headend.changes import Layout, Sample, Subject
-from dercp.model.quality import Quality
 
 COLUMNS = ("asset_id", "source_time_us", "age_s", "stale")
 UNITS = ("", "us", "s", "")
@@ -59,18 +58,20 @@ def _encoded(sample: Sample) -> _Row:
             sample.source_time_us,
             None if age_s is None else round(age_s, 3),
             sample.stale,
-            *[reading.value for reading in sample.readings],
+            *sample.values,
         )
     )
+    return _Row(sample.layout, values, _encoded_doubts(sample) if sample.doubtful else b"")
+
+
+def _encoded_doubts(sample: Sample) -> bytes:
     doubts = {
         reading.point: DoubtResource(
             quality=quality_word(reading.quality), reasons=reason_words(reading.reasons)
         )
-        for reading in sample.readings
-        if reading.quality is not Quality.GOOD
+        for reading in sample.doubtful
     }
-    told = encoder.encode({sample.asset_id: doubts})[1:-1] if doubts else b""
-    return _Row(sample.layout, values, told)
+    return encoder.encode({sample.asset_id: doubts})[1:-1]
 
 
 def _table(layout: Layout, rows: Sequence[_Row]) -> bytes:
