@@ -6,7 +6,12 @@ Where each noun lives:
     asset: what a site says stands there (registration), and the check of it.
     latest: which sample is current, when it is stale, whose clock is believed.
     aggregate: sums over a site or a fleet that say what they stand on.
-    dispatch: a lease on a setpoint: what may be asked, its lifecycle, its reasons.
+    dispatch: a lease on a setpoint: what may be asked, its lifecycle, its shares.
+    reasons: the words that say why, in timelines, shares and clamps.
+    capability, split: what each asset can do now, and how they share a setpoint.
+    plan, portfolio, schedule: what is seen before, who is named together, what comes later.
+    guardrail, ramp: what a setpoint must pass before a device, and how fast it may move.
+    following: whether an asset does what it was asked, measured.
     backoff: how long to wait before trying again.
     ids, time, errors: what identifiers, instants and refusals look like.
 

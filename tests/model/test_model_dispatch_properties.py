@@ -22,6 +22,8 @@ from dercp.model.dispatch import (
     FollowingSeen,
     Rejected,
     Sent,
+    Share,
+    ShareState,
     SiteTarget,
     Source,
     Superseded,
@@ -33,8 +35,10 @@ from dercp.model.dispatch import (
     cancel_due,
     deliverable,
     next_deadline_us,
+    placement,
     submit,
 )
+from dercp.model.guardrail import Clamp
 
 GRACE_S = 30.0
 HORIZON_US = 200_000_000
@@ -45,13 +49,21 @@ targets: st.SearchStrategy[Target] = st.just(AssetTarget("pv-1")) | st.just(Site
 sources = st.sampled_from(Source)
 instants = st.integers(0, HORIZON_US)
 source_times = st.none() | instants
+clamps = st.sampled_from([(), (Clamp("ramp", 2.0, 1.0),), (Clamp("dead_band", 1.0, 0.0),)])
+placements = st.sampled_from(
+    [
+        None,
+        placement(2.0, [Share(id="a", setpoint_mw=2.0)]),
+        placement(2.0, [Share(id="a", setpoint_mw=2.0, state=ShareState.APPLIED)]),
+    ]
+)
 events: st.SearchStrategy[DispatchEvent] = st.one_of(
     st.just(Sent()),
     st.just(Undelivered()),
     st.just(Tick(GRACE_S)),
-    st.builds(Acked, source_time_us=source_times),
-    st.builds(Applied, readback_mw=st.none() | st.floats(), source_time_us=source_times),
-    st.builds(FollowingSeen, source=sources, source_time_us=source_times),
+    st.builds(Acked, source_time_us=source_times, placement=placements),
+    st.builds(Applied, st.none() | st.floats(), clamps=clamps, placement=placements),
+    st.builds(FollowingSeen, source=sources, source_time_us=source_times, placement=placements),
     st.builds(DeviatingSeen, source=sources, source_time_us=source_times),
     st.builds(Completed),
     st.builds(Failed, detail=st.text(max_size=5)),
