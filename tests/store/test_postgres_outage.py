@@ -5,16 +5,18 @@ These run on the real clock, with a real server; each wait has a bound far above
 
 from collections.abc import Callable
 
+import asyncpg
 import msgspec
 import pytest
 import trio
 from history_samples import frame, gap, numbers
 from postgres_server import PostgresServer
 
-from dercp.model.dispatch import Dispatch
+from dercp.model.dispatch import Dispatch, DispatchState
 from dercp.store import (
     Appended,
     FrameRecord,
+    IdempotencyRecord,
     SessionRecord,
     StoreAway,
     StoreBusy,
@@ -26,6 +28,7 @@ from dercp.store import (
     StoreUnusable,
 )
 from dercp.store.postgres import PostgresSettings, PostgresStore, open_postgres
+from dercp.store.postgres._bridge import Db, Work
 
 QUICK = PostgresSettings(
     connections_max=2, connect_within_s=1.0, statement_s=5.0, answer_within_s=10.0,
@@ -101,7 +104,7 @@ async def test_batches_are_stored_once_however_often_the_server_is_killed(
     postgres_server: PostgresServer, postgres_url: str
 ) -> None:
     """Cut off anywhere in a transaction, its commit included, and sent again."""
-    rounds, sent = 8, 0
+    rounds, sent = 5, 0
 
     async def kill(after_s: float) -> None:
         await trio.sleep(after_s)
@@ -173,6 +176,47 @@ async def test_cut_off_anywhere_a_write_is_there_wholly_or_not(
                 await store.dispatches.commit([a_dispatch(f"{turn}-a"), a_dispatch(f"{turn}-b")])
             there = [await store.dispatches.get(f"{turn}-{each}") for each in "ab"]
             assert (there[0] is None) == (there[1] is None)
+
+
+async def lost_after_commit(work: Work[object], db: Db) -> object:
+    """The server has done it, and nobody hears of that."""
+    async with db.transaction():
+        await work(db)
+    raise asyncpg.ConnectionDoesNotExistError("closed in the middle of operation")
+
+
+async def lost_before_commit(work: Work[object], db: Db) -> object:
+    """All was sent but the end of it."""
+    async with db.transaction():
+        await work(db)
+        raise asyncpg.ConnectionDoesNotExistError("closed in the middle of operation")
+
+
+@pytest.mark.parametrize("lost", [lost_after_commit, lost_before_commit])
+async def test_a_dispatch_that_was_refused_is_not_in_the_ledger_after_all(
+    postgres_url: str,
+    a_dispatch: Callable[..., Dispatch],
+    monkeypatch: pytest.MonkeyPatch,
+    lost: Callable[..., object],
+) -> None:
+    """Its submitter was told to try again: nobody would deliver it, or end it."""
+    key = IdempotencyRecord(
+        tenant_id="default", key="k", fingerprint="f", dispatch_id="d-1", created_us=1
+    )
+    async with open_postgres(postgres_url, settings=QUICK) as store:
+        ledger = store.dispatches
+        await ledger.commit([a_dispatch("d-0")])
+        with monkeypatch.context() as patched:
+            patched.setattr("dercp.store.postgres._bridge._in_transaction", lost)
+            with pytest.raises(StoreAway):
+                await ledger.commit(
+                    [a_dispatch("d-0", DispatchState.ACKED), a_dispatch("d-1")], [key]
+                )
+        assert await ledger.find_key("default", "k") is None
+        assert [each.dispatch_id for each in await ledger.open()] == ["d-0"]
+        again = msgspec.structs.replace(key, dispatch_id="d-2")
+        await ledger.commit([a_dispatch("d-2")], [again])
+        assert await ledger.find_key("default", "k") == again
 
 
 async def test_who_waits_for_a_lock_is_told_that_the_store_is_busy(

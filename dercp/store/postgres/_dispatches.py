@@ -1,12 +1,13 @@
 """The dispatch ledger in Postgres."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 
 from dercp.model.dispatch import AssetTarget, Dispatch, SiteTarget
-from dercp.store.errors import DuplicateKey, StoreDamaged
+from dercp.store.errors import DuplicateKey, StoreBusy, StoreDamaged
 from dercp.store.ports import COMMIT_ITEMS_MAX, check_limit
 from dercp.store.postgres._bridge import Bridge, Db
 from dercp.store.postgres._rows import columns, records, select, values_of
@@ -23,7 +24,14 @@ SELECT * FROM unnest(
 ON CONFLICT (dispatch_id) DO UPDATE SET
   state = excluded.state, final = excluded.final, until_us = excluded.until_us,
   body = excluded.body
+RETURNING dispatch_id, xmax = 0 AS is_new, pg_current_xact_id()::text AS transaction
 """
+# Of another server, a promoted standby, it may be a transaction that never was.
+_FATE = """
+SELECT CASE WHEN $1::xid8 < pg_snapshot_xmax(pg_current_snapshot())
+  THEN pg_xact_status($1::xid8) END
+"""
+_UNDO = "DELETE FROM dispatch WHERE dispatch_id = ANY($1::text[])"
 _PUT_KEYS = f"""
 INSERT INTO idempotency_key ({columns(IdempotencyRecord)})
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])
@@ -47,11 +55,25 @@ _AFTER_ALL = 2**63 - 1
 _decoder = msgspec.json.Decoder(Dispatch)
 
 
+class _Sent(NamedTuple):
+    """A commit that was sent; what becomes of it the server decides."""
+
+    transaction: str
+    new: list[str]
+
+
 class PostgresDispatchLedger:
-    """See `dercp.store.ports.DispatchLedger`."""
+    """See `dercp.store.ports.DispatchLedger`.
+
+    When the connection is lost during a commit, nobody knows whether it is done, and its
+    caller is told that it is not. Before anything else is read or written the server is asked;
+    dispatches that are in the ledger all the same are taken out of it, for their submitters
+    were told that there are none, and nobody would ever end them.
+    """
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
+        self._doubtful: list[_Sent] = []
 
     async def commit(
         self, dispatches: Sequence[Dispatch], keys: Sequence[IdempotencyRecord] = ()
@@ -62,27 +84,39 @@ class PostgresDispatchLedger:
         # One statement may not meet a row twice; of two states the later stands.
         newest = {dispatch.dispatch_id: dispatch for dispatch in dispatches}
         rows = [_row(dispatch) for dispatch in newest.values()]
+        sent: _Sent | None = None
 
         async def put(db: Db) -> None:
-            if rows:
-                await db.execute(_PUT, *_arrays(rows))
+            nonlocal sent
+            written = await db.fetch(_PUT, *_arrays(rows)) if rows else []
             if keys:
                 await _put_keys(db, keys)
+            if new := [row["dispatch_id"] for row in written if row["is_new"]]:
+                sent = _Sent(written[0]["transaction"], new)
 
-        await self._bridge.write(put)
+        await self._settle()
+        try:
+            await self._bridge.write(put)
+            sent = None
+        finally:
+            if sent is not None:
+                self._doubtful.append(sent)
 
     async def open(self) -> list[Dispatch]:
         """The dispatches that are not final, oldest first."""
+        await self._settle()
         rows = await self._bridge.read(lambda db: db.fetch(_OPEN))
         return [_dispatch(row["body"]) for row in rows]
 
     async def get(self, dispatch_id: str) -> Dispatch | None:
         """A dispatch by its id."""
+        await self._settle()
         body = await self._bridge.read(lambda db: db.fetchval(_GET, dispatch_id))
         return None if body is None else _dispatch(body)
 
     async def find_key(self, tenant_id: str, key: str) -> IdempotencyRecord | None:
         """An idempotency key by its text."""
+        await self._settle()
         rows = await self._bridge.read(lambda db: db.fetch(_KEY, tenant_id, key))
         return next(iter(records(IdempotencyRecord, rows)), None)
 
@@ -96,6 +130,7 @@ class PostgresDispatchLedger:
     ) -> DispatchPage:
         """Dispatches, newest first; one more is read than shown, to know whether more follow."""
         check_limit(limit)
+        await self._settle()
         wanted = (tenant_id, _AFTER_ALL if before is None else before, limit + 1)
         if asset_id is None:
             rows = await self._bridge.read(lambda db: db.fetch(_PAGE, *wanted))
@@ -106,6 +141,20 @@ class PostgresDispatchLedger:
             dispatches=tuple(_dispatch(row["body"]) for row in shown),
             next_before=shown[-1]["position"] if len(rows) > limit else None,
         )
+
+    async def _settle(self) -> None:
+        """Undo what was done of the commits that were said not to be."""
+        while self._doubtful:
+            sent = self._doubtful[0]
+            await self._bridge.write(partial(_undo, sent))
+            if self._doubtful and self._doubtful[0] is sent:
+                del self._doubtful[0]
+
+
+async def _undo(sent: _Sent, db: Db) -> None:
+    if await db.fetchval(_FATE, sent.transaction) == "in progress":
+        raise StoreBusy("a commit that was cut off is not over yet; the server ends it")
+    await db.execute(_UNDO, sent.new)
 
 
 async def _put_keys(db: Db, keys: Sequence[IdempotencyRecord]) -> None:
