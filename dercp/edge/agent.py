@@ -15,7 +15,7 @@ reach the headend.
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NoReturn
 
@@ -327,6 +327,7 @@ class Agent:
         )
 
 
+@cache  # it takes 2 ms to find out, and each Hello says it
 def _software_version() -> str:
     try:
         return version("dercp")
