@@ -8,6 +8,7 @@ It knows bytes only, so it stands in front of TLS and plain TCP alike. In a test
 clock `carry` is given one end of a pair of memory streams.
 """
 
+import math
 import socket
 import struct
 from collections import Counter, deque
@@ -26,7 +27,7 @@ CHUNK_BYTES: Final = 16 * 1024
 # Per direction of a connection; beyond, the sender waits as with a full TCP window.
 CHUNKS_MAX: Final = 16
 # A throttled chunk is let through in pieces, so that a slow link is slow and not choppy.
-PIECE_S: Final = 0.1
+PIECE_S: Final = 0.05
 
 OpenFar = Callable[[], Awaitable[trio.abc.HalfCloseableStream]]
 """Connects to the headend; raises OSError when that fails."""
@@ -139,13 +140,13 @@ class FaultyLink:
             case _:
                 return trio.current_time()
 
-    def piece_bytes(self) -> int | None:
-        """How much may pass in `PIECE_S`; None: all of it at once."""
+    def bytes_per_s(self) -> float:
+        """How much may pass; infinite where nothing holds it back."""
         match self._now:
             case Throttle(bytes_per_s=rate):
-                return max(1, round(rate * PIECE_S))
+                return rate
             case _:
-                return None
+                return math.inf
 
     def is_black(self) -> bool:
         """Whether what is sent now disappears."""
@@ -247,7 +248,8 @@ class _Way:
         while True:
             await self._there.acquire()
             due_s, chunk = self._chunks.popleft()
-            await trio.sleep_until(due_s)
+            if due_s > trio.current_time():
+                await trio.sleep_until(due_s)
             passes = self._connection.passes(len(chunk))
             if not chunk:
                 if passes:
@@ -259,10 +261,11 @@ class _Way:
 
     async def _let_out(self, chunk: bytes) -> None:
         while chunk:
-            size = self._link.piece_bytes()
-            if size is None:
+            rate = self._link.bytes_per_s()
+            if math.isinf(rate):
                 await self._sink.send_all(chunk)
                 return
-            await self._sink.send_all(chunk[:size])
-            chunk = chunk[size:]
-            await trio.sleep(PIECE_S)
+            size = max(1, round(rate * PIECE_S))
+            piece, chunk = chunk[:size], chunk[size:]
+            await trio.sleep(len(piece) / rate)
+            await self._sink.send_all(piece)

@@ -1,197 +1,200 @@
-"""A headend, three real agents, and a faulty link before each, on a virtual clock."""
+"""The whole plant of a plan, lived on a virtual clock, watched all the while and then audited."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+import gc
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from pathlib import Path
 from random import Random
+from typing import Final
+from unittest.mock import patch
 
-import structlog
 import trio
-from edge_plant import FakeDevice, asset_config
-from headend_plant import START_US, Plant, open_plant
-from memory_store import MemoryDisk, open_memory_history
+from chaos_headend import MortalHeadend
+from chaos_plan import LASTS_S, LINKS, Plan, StoreTrouble
+from chaos_site import INTERVAL_S, Site, now_us
+from headend_plant import START_US, Plant
+from memory_store import open_memory_history
 
-from actors import open_system
-from dercp.edge.agent import Agent
-from dercp.edge.bell import Bell
-from dercp.edge.config import Config, Headend
-from dercp.edge.outbox import Batch
-from dercp.edge.spool import Spool, open_memory_outbox
-from dercp.link import ClientCall, open_call_over
+from actors.testing import run_deterministic
+from dercp.headend.errors import DeskBusy, UnknownTarget
+from dercp.headend.history_views import HistorySpan, SampleKey
 from dercp.model.dispatch import AssetTarget, DispatchRequest
 from dercp.model.latest import STALE_INTERVALS
 from dercp.model.time import us_from_s
-from dercp.store.records import HistoryLimits
-from dercp.wire import CONNECT_PATH
-from sim.audit import Audit, Held, Ledger, audit
-from sim.faulty_link import FaultyLink
-from sim.link_faults import Fault, ScheduleLimits, schedule
+from sim.audit import Audit, SpoolAudit, audit
+from sim.seeded import seeded
 
-INTERVAL_S = 1.0
-# Once all faults are over: the longest wait between two calls is a minute.
-HEAL_S = 120.0
-DELIVER_WITHIN_S = 8.0
-LOG = structlog.get_logger()
-
-
-def now_us() -> int:
-    """The wall clock of everybody, which goes with Trio's."""
-    return START_US + us_from_s(trio.current_time())
+# Once all troubles are over: the longest wait between two calls is a minute.
+HEALS_WITHIN_S: Final = 200.0
+LEASE_S: Final = 20.0
+DELIVER_WITHIN_S: Final = 8.0
+# After `until` the edge has so long to say how it ended; and the desk looks every 5 s.
+ENDS_WITHIN_S: Final = LEASE_S + 30.0 + 5.0
+# A spool makes room for work on a full disk when it is opened: 2 MB that nothing here needs.
+RESERVE_BYTES: Final = 4096
 
 
-class WatchedDevice(FakeDevice):
-    """Remembers when it was told each setpoint."""
+class Outcome:
+    """What a plant ended with."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.told_at_us: list[tuple[float, int]] = []
+    def __init__(self, run: "Run", verdict: Audit, trace: str) -> None:
+        self.verdict = verdict
+        self.trace = trace
+        self.deaths = len(run.headend.deaths) + sum(len(site.deaths) for site in run.sites)
+        self.applied = run.applied()
+        self.complaints = run.all_complaints()
 
-    async def write_setpoint(self, active_power_mw: float) -> float:
-        """Write."""
-        self.told_at_us.append((active_power_mw, now_us()))
-        return await super().write_setpoint(active_power_mw)
-
-
-class Site:
-    """An agent of two assets behind its own faulty link."""
-
-    def __init__(
-        self, name: str, seed: int, faults: Sequence[Fault], plant: Plant, bytes_max: int
-    ) -> None:
-        self.name = name
-        self.asset_ids = [f"{name}-a", f"{name}-b"]
-        self.devices = {asset_id: WatchedDevice() for asset_id in self.asset_ids}
-        self.link = FaultyLink(self._open_far, faults, seed=seed)
-        self.ledger: Ledger | None = None
-        self._seed = seed
-        self._plant = plant
-        self._bytes_max = bytes_max
-        self._stop = trio.Event()
-        self._nursery: trio.Nursery
-
-    async def run(self) -> None:
-        """Live until stopped; then write the ledger."""
-        async with trio.open_nursery() as self._nursery:
-            self._nursery.start_soon(self.link.run)
-            await self._run_agent()
-            self._nursery.cancel_scope.cancel("the agent has stopped")
-
-    async def _run_agent(self) -> None:
-        bell = Bell()
-        async with open_memory_outbox(bell.ring, LOG, self._bytes_max) as spool:
-            agent = Agent(self._config(), clock=now_us, dial=self._dial, bell=bell, spool=spool)
-            async with open_system(self.name, seed=self._seed, grace_s=15.0) as system:
-                await agent.run(system, self._stop, lambda: None)
-            produced = sum(asset.samples for asset in agent.status().assets)
-            self.ledger = Ledger(
-                agent_id=self.name,
-                spool_id=spool.spool_id,
-                sequences=spool.statistics().last_sequence,
-                samples=produced,
-                waiting=tuple(await what_waits(spool)),
-            )
-
-    def stop(self) -> None:
-        """End the agent in order."""
-        self._stop.set()
-
-    def _config(self) -> Config:
-        assets = (
-            asset_config(asset_id, device, interval_s=INTERVAL_S)
-            for asset_id, device in self.devices.items()
-        )
-        return Config(
-            agent_id=self.name,
-            data_dir=None,
-            headend=Headend("memory", 1, None),
-            site_id=f"site-of-{self.name}",
-            site_name=self.name,
-            assets=tuple(assets),
-        )
-
-    @asynccontextmanager
-    async def _dial(self) -> AsyncIterator[ClientCall]:
-        near, carried = trio.testing.memory_stream_pair()
-        self._nursery.start_soon(self.link.carry, carried)
-        async with open_call_over(near, CONNECT_PATH) as call:
-            yield call
-
-    async def _open_far(self) -> trio.abc.HalfCloseableStream:
-        await trio.lowlevel.checkpoint()
-        return self._plant.door.knock().near
+    def check(self) -> None:
+        """Nothing lost, nothing late, nobody crashed."""
+        assert self.verdict.exit_code == 0, str(self.verdict)
+        assert self.complaints == []
 
 
-async def what_waits(spool: Spool) -> list[Held]:
-    """What an outbox still has, once its agent is gone; it is sent to nobody."""
-    found: list[Held] = []
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(spool.run)
-        spool.begin_session()
-        while spool.statistics().waiting:
-            while (outgoing := spool.next_unsent()) is not None:
-                parcel = outgoing.parcel
-                samples = parcel.frame.samples if isinstance(parcel, Batch) else parcel.samples
-                found.append(Held(parcel.sequences.first, parcel.sequences.last, samples))
-                spool.sent(outgoing)
-                spool.acknowledged(spool.spool_id, [parcel.sequences])
-            await trio.sleep(0.5)
-        nursery.cancel_scope.cancel("all was looked at")
-    return found
+def live(plan: Plan) -> Outcome:
+    """What becomes of a plant; the same plan gives the same life, to the message."""
+    chance = seeded(plan.seed, "names")
+    with ExitStack() as held:
+        directory = Path(held.enter_context(tempfile.TemporaryDirectory()))
+        held.enter_context(patch("dercp.edge.spool_file.RESERVE_BYTES", RESERVE_BYTES))
+        held.enter_context(patch("secrets.token_hex", lambda size: chance.randbytes(size).hex()))
+        held.enter_context(_no_collector())
+        return run_deterministic(plan.seed, Run(plan, directory).live)
 
 
-class Chaos:
-    """The whole plant while its faults come to pass."""
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """It would look a dozen times at all modules of the house, a tenth of a second each."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
-    def __init__(self, plant: Plant, sites: Sequence[Site], draw: Random) -> None:
-        self.plant = plant
-        self.sites = sites
-        self.requests: dict[float, DispatchRequest] = {}
-        self.complaints: list[str] = []
-        self._draw = draw
-        self._shown_us: dict[str, int] = {}
 
-    async def order(self) -> None:
+class Run:
+    """One life of a plant."""
+
+    def __init__(self, plan: Plan, directory: Path) -> None:
+        self.headend = MortalHeadend(plan)
+        self.sites = [
+            Site(each, plan.seed + number, self.headend.open_far, directory)
+            for number, each in enumerate(plan.sites)
+        ]
+        self._plan = plan
+        self._requests: dict[float, DispatchRequest] = {}
+        self._complaints: list[str] = []
+        self._draw = Random(plan.seed)
+        # By asset, and by the headend: one that was killed knows the latest no more.
+        self._shown_us: dict[tuple[str, Plant], int] = {}
+
+    async def live(self) -> Outcome:
+        """Let all troubles come to pass, heal, and be audited."""
+        async with trio.open_nursery() as outer:
+            outer.start_soon(self.headend.run)
+            async with trio.open_nursery() as inner:
+                for site in self.sites:
+                    inner.start_soon(site.run)
+                await self._live_until_well()
+                for site in self.sites:
+                    site.stop()
+            outcome = await self._judge()
+            self.headend.stop()
+        return outcome
+
+    async def _live_until_well(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._order)
+            nursery.start_soon(self._watch)
+            await trio.sleep_until(LASTS_S)
+            with trio.move_on_after(HEALS_WITHIN_S) as patience:
+                while not all(site.is_well() for site in self.sites):  # noqa: ASYNC110 - nobody tells
+                    await trio.sleep(1.0)
+            if patience.cancelled_caught:
+                ill = [site.plan.name for site in self.sites if not site.is_well()]
+                self._complaints.append(f"not well again: {ill}")
+            nursery.cancel_scope.cancel("all is well again")
+
+    # --- while it lives
+
+    async def _order(self) -> None:
         """Hand in dispatches at random, each with a setpoint of its own."""
-        while True:
-            await trio.sleep(self._draw.uniform(1.0, 20.0))
-            asset_id = self._draw.choice(self._draw.choice(self.sites).asset_ids)
-            if self.plant.headend.reader.asset(asset_id) is None:
+        while trio.current_time() < LASTS_S:
+            await trio.sleep(self._draw.uniform(1.0, 12.0))
+            asset_id = self._draw.choice(self._draw.choice(self.sites).plan.asset_ids)
+            setpoint_mw = round(0.001 * (len(self._requests) + 1), 3)
+            plant, at_us = self.headend.plant, now_us()
+            if plant is None:
                 continue
-            setpoint_mw = round(0.001 * (len(self.requests) + 1), 3)
-            at_us = now_us()
             request = DispatchRequest(
                 target=AssetTarget(asset_id),
                 setpoint_mw=setpoint_mw,
                 start_us=at_us,
-                until_us=at_us + us_from_s(20.0),
+                until_us=at_us + us_from_s(LEASE_S),
                 deliver_by_us=at_us + us_from_s(DELIVER_WITHIN_S),
             )
-            self.requests[setpoint_mw] = request
-            await self.plant.headend.desk.submit(
-                request, key=f"k-{setpoint_mw}", fingerprint="body"
-            )
+            self._requests[setpoint_mw] = request
+            try:
+                await plant.headend.desk.submit(request, key=f"k-{setpoint_mw}", fingerprint="b")
+            except (DeskBusy, UnknownTarget):
+                continue  # it may have been taken all the same
 
-    async def watch(self, delay_s_max: float) -> None:
+    async def _watch(self) -> None:
         """See that what is shown as the present is no older than it may be, and goes forward."""
         # A clock's offset is guessed from a Hello that the link may have delayed.
-        old_us = us_from_s(STALE_INTERVALS * INTERVAL_S + delay_s_max)
+        old_us = us_from_s(STALE_INTERVALS * INTERVAL_S + LINKS.delay_s_max)
         while True:
-            await trio.sleep(0.5)
-            for site in self.sites:
-                for asset_id in site.asset_ids:
-                    self._look(asset_id, old_us)
+            await trio.sleep(1.0)
+            if self.headend.plant is not None:
+                for site in self.sites:
+                    for asset_id in site.plan.asset_ids:
+                        self._look(self.headend.plant, asset_id, old_us)
 
-    def _look(self, asset_id: str, old_us: int) -> None:
-        shown = self.plant.headend.reader.telemetry(asset_id)
+    def _look(self, plant: Plant, asset_id: str, old_us: int) -> None:
+        shown = plant.headend.reader.telemetry(asset_id)
         if shown is None or shown.source_time_us is None:
             return
         taken_us = shown.source_time_us
         if not shown.stale and now_us() - taken_us > old_us:
-            self.complaints.append(f"{asset_id}: of {taken_us}, shown as current at {now_us()}")
-        if taken_us < self._shown_us.get(asset_id, 0):
-            self.complaints.append(f"{asset_id}: went back to {taken_us}")
-        self._shown_us[asset_id] = taken_us
+            self._complaints.append(f"{asset_id}: of {taken_us}, shown as current at {now_us()}")
+        if taken_us < self._shown_us.get((asset_id, plant), 0):
+            self._complaints.append(f"{asset_id}: went back to {taken_us}")
+        self._shown_us[asset_id, plant] = taken_us
 
-    def applied_late(self, delay_us_max: int) -> list[str]:
+    # --- afterwards
+
+    async def _judge(self) -> Outcome:
+        plant = self.headend.plant
+        assert plant is not None, "the headend is not there"
+        ledgers = [site.ledger for site in self.sites if site.ledger is not None]
+        assert len(ledgers) == len(self.sites)
+        async with open_memory_history(self.headend.disk) as kept:
+            verdict = await audit(kept, ledgers)
+        for site, spool in zip(self.sites, sorted(verdict.spools, key=_by_number), strict=True):
+            await self._read_back(plant, site, spool)
+        self._complaints += self._applied_late() + self._never_ended() + self._not_as_planned()
+        return Outcome(self, verdict, self._trace())
+
+    async def _read_back(self, plant: Plant, site: Site, spool: SpoolAudit) -> None:
+        """What the API reads of the history is what the audit counted."""
+        name, reader, samples = site.plan.name, plant.headend.history, 0
+        for asset_id in site.plan.asset_ids:
+            times_us = [key.source_time_us async for key in _keys(plant, name, asset_id)]
+            samples += len(times_us)
+            if any(earlier >= later for earlier, later in pairwise(times_us)):
+                self._complaints.append(f"{asset_id}: history is out of order")
+        if samples != spool.stored_samples:
+            self._complaints.append(f"{name}: {spool.stored_samples} stored, {samples} are read")
+        gaps = await reader.gaps(name, 0, 2**62, after=None, limit=1000)
+        if bool(gaps.gaps) != bool(spool.declared_samples):
+            self._complaints.append(f"{name}: {spool.declared_samples} declared, read {gaps}")
+        until_us = await reader.complete_until(name)
+        if not spool.waiting_samples and now_us() - (until_us or 0) > us_from_s(4 * INTERVAL_S):
+            self._complaints.append(f"{name}: said to be complete until {until_us} only")
+
+    def _applied_late(self) -> list[str]:
         """Setpoints that first reached a device after their deadline, or after their end.
 
         An edge reads the headend's time off what arrives, so on a link that delays
@@ -202,74 +205,76 @@ class Chaos:
             for device in site.devices.values():
                 begun: set[float] = set()
                 for setpoint_mw, at_us in device.told_at_us:
-                    request = self.requests[setpoint_mw]
+                    request = self._requests[setpoint_mw]
                     by_us = request.until_us if setpoint_mw in begun else request.deliver_by_us
                     begun.add(setpoint_mw)
-                    if at_us > by_us + delay_us_max:
+                    if at_us > by_us + us_from_s(LINKS.delay_s_max):
                         late.append(f"{setpoint_mw} MW at {at_us}, due by {by_us}")
         return late
+
+    def _never_ended(self) -> list[str]:
+        since_us = now_us() - us_from_s(ENDS_WITHIN_S)
+        return [
+            f"{each.dispatch_id} is {each.state} still"
+            for each in self.headend.disk.dispatches.values()
+            if not each.is_final and each.request.start_us < since_us
+        ]
+
+    def _not_as_planned(self) -> list[str]:
+        """Troubles that did not come to pass: a run that is spared them shows nothing."""
+        plan, spared = self._plan, []
+        if len(self.headend.deaths) != len(plan.kills):
+            spared.append("the headend was not killed")
+        if (plan.store is StoreTrouble.AWAY) > self.headend.failures:
+            spared.append("the headend did not feel that its disk was away")
+        for site in self.sites:
+            begun = sum(site.link.statistics().faults.values())
+            if begun != len(site.plan.faults):
+                spared.append(f"{site.plan.name}: {begun} faults of {len(site.plan.faults)}")
+            if len(site.deaths) != len(site.plan.kills):
+                spared.append(f"{site.plan.name}: {len(site.deaths)} deaths")
+        return spared
 
     def applied(self) -> int:
         """How many dispatches reached their device."""
         told = (device.told_at_us for site in self.sites for device in site.devices.values())
         return len({setpoint_mw for each in told for setpoint_mw, _ in each})
 
+    def all_complaints(self) -> list[str]:
+        """Of everybody."""
+        of_sites = [each for site in self.sites for each in site.complaints]
+        return self._complaints + self.headend.complaints + of_sites
 
-class Outcome:
-    """What a run of the plant ended with."""
-
-    def __init__(self, chaos: Chaos, verdict: Audit, delay_us_max: int) -> None:
-        self.chaos = chaos
-        self.verdict = verdict
-        self._delay_us_max = delay_us_max
-
-    def check(self) -> None:
-        """Nothing lost, nothing late, nobody crashed."""
-        assert self.verdict.exit_code == 0, str(self.verdict)
-        assert self.chaos.complaints == [], self.chaos.complaints
-        late = self.chaos.applied_late(self._delay_us_max)
-        assert late == [], late
-        self.chaos.plant.assert_unharmed()
-
-
-async def run_plant(
-    seed: int,
-    limits: ScheduleLimits,
-    *,
-    bytes_max: int = 32 * 2**20,
-    history: HistoryLimits | None = None,
-    disturb: Callable[[MemoryDisk], Awaitable[None]] | None = None,
-) -> Outcome:
-    """Let the plant of this seed live through its faults, heal, and be audited.
-
-    Args:
-        seed: Of the faults and of all chance.
-        limits: What the links may do.
-        bytes_max: How much each outbox keeps.
-        history: How much the headend keeps.
-        disturb: What befalls the headend's disk; then no dispatches are handed in.
-    """
-    disk = MemoryDisk()
-    async with open_plant(disk, history=history) as plant:
-        sites = [
-            Site(name, seed + n, schedule(seed, name, limits), plant, bytes_max)
-            for n, name in enumerate(("edge-1", "edge-2", "edge-3"))
+    def _trace(self) -> str:
+        """A hash of everything that happened and when."""
+        disk = self.headend.disk
+        happened = [
+            trio.current_time(),
+            self.headend.deaths,
+            [(site.deaths, site.link.statistics(), site.ledger) for site in self.sites],
+            [dev.told_at_us for site in self.sites for dev in site.devices.values()],
+            list(disk.frames.items()),
+            list(disk.gaps.items()),
+            list(disk.dispatches.values()),
+            list(disk.sessions.values()),
         ]
-        chaos = Chaos(plant, sites, Random(seed))
-        async with trio.open_nursery() as running:
-            async with trio.open_nursery() as nursery:
-                for site in sites:
-                    running.start_soon(site.run)
-                nursery.start_soon(chaos.watch, limits.delay_s_max)
-                if disturb is None:
-                    nursery.start_soon(chaos.order)
-                else:
-                    nursery.start_soon(disturb, disk)
-                await trio.sleep(limits.lasts_s + HEAL_S)
-                nursery.cancel_scope.cancel("all faults are over and healed")
-            for site in sites:
-                site.stop()
-        ledgers = [site.ledger for site in sites if site.ledger is not None]
-        assert len(ledgers) == len(sites)
-        async with open_memory_history(disk) as kept:
-            return Outcome(chaos, await audit(kept, ledgers), us_from_s(limits.delay_s_max))
+        return hashlib.sha256(repr(happened).encode()).hexdigest()
+
+
+def _by_number(spool: SpoolAudit) -> int:
+    return int(spool.agent_id.rpartition("-")[2])
+
+
+async def _keys(plant: Plant, agent_id: str, asset_id: str) -> AsyncIterator[SampleKey]:
+    """The samples that the API would give of an asset, page by page."""
+    span = HistorySpan(
+        agent_id=agent_id, asset_id=asset_id, points=(), from_us=START_US - 1, to_us=2**62
+    )
+    after: SampleKey | None = None
+    while True:
+        page = await plant.headend.history.samples(span, after=after, limit=1000)
+        for sample in page.samples:
+            yield sample.key
+        after = page.next_after
+        if after is None:
+            return

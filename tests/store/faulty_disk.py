@@ -96,11 +96,15 @@ class File(apsw.VFSFile):
     def xSync(self, flags: int) -> None:  # noqa: N802  # SQLite's name
         """Make durable what is pending."""
         self._disk.check("sync", self._path)
-        super().xSync(flags)
+        self.synced(flags)
         self._disk.before_sync()
         content = self._disk.durable.setdefault(self._path, bytearray())
         for write in self._disk.pending.pop(self._path, ()):
             apply(content, write)
+
+    def synced(self, flags: int) -> None:
+        """Ask the real disk."""
+        super().xSync(flags)
 
 
 def apply(content: bytearray, write: Write) -> None:
