@@ -24,7 +24,7 @@ SELECT * FROM unnest(
 ON CONFLICT (dispatch_id) DO UPDATE SET
   state = excluded.state, final = excluded.final, until_us = excluded.until_us,
   body = excluded.body
-RETURNING dispatch_id, xmax = 0 AS is_new, pg_current_xact_id()::text AS transaction
+RETURNING dispatch_id, xmax = 0 AS is_new, pg_current_xact_id() AS transaction
 """
 # Of another server, a promoted standby, it may be a transaction that never was.
 _FATE = """
@@ -58,7 +58,7 @@ _decoder = msgspec.json.Decoder(Dispatch)
 class _Sent(NamedTuple):
     """A commit that was sent; what becomes of it the server decides."""
 
-    transaction: str
+    transaction: int
     new: list[str]
 
 
