@@ -280,12 +280,10 @@ class Agent:
     def _start_devices(
         self, devices: SupervisorRef, collector: Ref[RowDraft], locks: Lockouts
     ) -> None:
-        reporting = Reporting(
-            schema=PayloadSchema(self._config.registration),
-            collector=collector,
-            clock=self._clock,
-        )
         clocks = Clocks(self._headend_time.now_us, self._clock, self._config.clock_off_s_max)
+        reporting = Reporting(
+            schema=PayloadSchema(self._config.registration), collector=collector, clocks=clocks
+        )
         origin_s = trio.current_time()
         kept = self._kept_leases()
         for index, asset in enumerate(self._config.assets):

@@ -7,13 +7,14 @@ from typing import Final, TypeAlias, assert_never
 import msgspec
 import structlog
 import trio
+from msgspec.structs import replace
 
 from actors import Actor, Context, Envelope, MailboxFull, Ref
 from adapters import DeviceError, Readings
 from dercp.edge.config import AssetConfig
 from dercp.edge.device_connection import DeviceConnection
 from dercp.edge.device_port import DevicePort
-from dercp.edge.lease_keeper import LeaseKeeper
+from dercp.edge.lease_keeper import Clocks, LeaseKeeper
 from dercp.edge.pace import Pace
 from dercp.model.asset import AssetSpec
 from dercp.model.capability import Live, live_of
@@ -21,7 +22,6 @@ from dercp.model.dispatch import DispatchReason
 from dercp.model.latest import STALE_INTERVALS
 from dercp.model.quality import Quality, Reason
 from dercp.model.reading import Reading
-from dercp.model.time import Clock
 from dercp.wire.dispatch import Order
 from dercp.wire.payload import PayloadSchema, RowDraft
 
@@ -92,7 +92,7 @@ class Reporting(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: PayloadSchema
     collector: Ref[RowDraft]
-    clock: Clock
+    clocks: Clocks
 
 
 class DeviceActor(Actor[DeviceMessage]):
@@ -251,9 +251,11 @@ class DeviceActor(Actor[DeviceMessage]):
             raise DeviceError(f"read: the adapter's answer makes no sense: {error}") from error
 
     def _row(self, time_us: int | None, known: Sequence[Reading]) -> RowDraft:
-        """The row of a poll."""
+        """The row of a poll. What is stamped here by a clock that is off says so."""
+        clocks = self._reporting.clocks
         if time_us is None or not 0 <= time_us < TIME_US_END:
-            time_us = self._reporting.clock()
+            time_us = clocks.own()
+            known = [_suspect(reading) for reading in known] if clocks.is_suspect else known
         return self._reporting.schema.draft(self._index, time_us, known)
 
     def _lost_row(self) -> RowDraft:
@@ -261,4 +263,12 @@ class DeviceActor(Actor[DeviceMessage]):
             Reading(point.name, None, Quality.BAD, Reason.DEVICE_COMMS_LOST)
             for point in self._asset.spec.points
         ]
-        return self._reporting.schema.draft(self._index, self._reporting.clock(), unknown)
+        return self._reporting.schema.draft(self._index, self._reporting.clocks.own(), unknown)
+
+
+def _suspect(reading: Reading) -> Reading:
+    return replace(
+        reading,
+        quality=max(reading.quality, Quality.UNCERTAIN),
+        reasons=reading.reasons | Reason.CLOCK_SUSPECT,
+    )

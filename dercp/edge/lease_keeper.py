@@ -68,7 +68,7 @@ class LeaseMemory(Protocol):
 
 
 class Clocks(msgspec.Struct, frozen=True):
-    """The headend's time, this machine's, and how far they may differ for what starts later."""
+    """The headend's time, this machine's, and how far they may differ."""
 
     headend: Clock
     own: Clock
@@ -78,6 +78,11 @@ class Clocks(msgspec.Struct, frozen=True):
     def off_s(self) -> float:
         """How far this machine's clock is ahead; 0 before the headend has told its time."""
         return (self.own() - self.headend()) / 1e6
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether this machine's clock is too far off."""
+        return abs(self.off_s) > self.off_s_max
 
 
 class _Aim(msgspec.Struct, frozen=True):

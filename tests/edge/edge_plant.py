@@ -11,13 +11,15 @@ import trio
 from adapters import Readings
 from dercp.edge.config import AssetConfig, Config, Headend
 from dercp.link import LinkBroken, LinkError, LinkUnreachable, Status
-from dercp.model.asset import AssetSpec, Fallback, standard_point
+from dercp.model.asset import AssetSpec, Fallback, RegistrationLimits, standard_point
 from dercp.model.bounds import Bounds
 from dercp.model.guardrail import Guardrails
 from dercp.model.points import Kind
 from dercp.model.reading import Reading
 from dercp.wire import v1
 from dercp.wire.envelope import decode_uplink, encode_downlink, kind_of
+from dercp.wire.payload import PayloadSchema, Row
+from dercp.wire.registration import decode_registration
 
 START_US = 1_800_000_000_000_000
 
@@ -329,3 +331,27 @@ class PaperHeadend:
         while len(self.calls) < number:
             await self._called.wait()
         return self.calls[number - 1]
+
+
+class Telemetry:
+    """The rows that a call brought."""
+
+    def __init__(self, call: MemoryCall) -> None:
+        hello = call.heard[0].hello
+        assert hello is not None
+        registration = decode_registration(hello.registration, RegistrationLimits())
+        self._schema = PayloadSchema(registration)
+        self._call = call
+
+    def rows(self, asset_index: int = 0) -> list[Row]:
+        """All rows of one asset."""
+        return [
+            row
+            for batch in self._call.batches()
+            for row in self._schema.decode(batch.payload).rows
+            if row.asset_index == asset_index
+        ]
+
+    def powers(self, asset_index: int = 0) -> list[Reading]:
+        """The active power of one asset, row by row."""
+        return [self._schema.readings(row)[0] for row in self.rows(asset_index)]

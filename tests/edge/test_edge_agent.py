@@ -13,6 +13,7 @@ from edge_plant import (
     FakeDevice,
     MemoryCall,
     PaperHeadend,
+    Telemetry,
     asset_config,
     config,
     dispatch,
@@ -30,15 +31,13 @@ from dercp.edge.desk import Desk
 from dercp.edge.device import DeviceActor
 from dercp.edge.device_connection import ConnectionState
 from dercp.edge.spool import open_memory_outbox
-from dercp.model.asset import Fallback, FallbackValue, RegistrationLimits
+from dercp.model.asset import Fallback, FallbackValue
 from dercp.model.bounds import Bounds
 from dercp.model.quality import Quality, Reason
 from dercp.model.reading import Reading
 from dercp.model.time import Clock
 from dercp.wire import v1
 from dercp.wire.envelope import encode_downlink
-from dercp.wire.payload import PayloadSchema, Row
-from dercp.wire.registration import decode_registration
 
 
 @asynccontextmanager
@@ -70,30 +69,6 @@ def state(agent: Agent, asset_index: int = 0) -> ConnectionState:
     connection = agent.status().assets[asset_index].connection
     assert connection is not None
     return connection.state
-
-
-class Telemetry:
-    """The rows that a call brought."""
-
-    def __init__(self, call: MemoryCall) -> None:
-        hello = call.heard[0].hello
-        assert hello is not None
-        registration = decode_registration(hello.registration, RegistrationLimits())
-        self._schema = PayloadSchema(registration)
-        self._call = call
-
-    def rows(self, asset_index: int = 0) -> list[Row]:
-        """All rows of one asset."""
-        return [
-            row
-            for batch in self._call.batches()
-            for row in self._schema.decode(batch.payload).rows
-            if row.asset_index == asset_index
-        ]
-
-    def powers(self, asset_index: int = 0) -> list[Reading]:
-        """The active power of one asset, row by row."""
-        return [self._schema.readings(row)[0] for row in self.rows(asset_index)]
 
 
 # ----------------------------------------------------------------- telemetry

@@ -13,6 +13,7 @@ from edge_plant import (
     FakeDevice,
     MemoryCall,
     PaperHeadend,
+    Telemetry,
     asset_config,
     config,
     dispatch,
@@ -28,7 +29,7 @@ from dercp.edge.lockout import Lock, LockoutFile
 from dercp.edge.spool import in_line, open_spool
 from dercp.model.asset import PointSpec
 from dercp.model.guardrail import Remote
-from dercp.model.quality import Quality
+from dercp.model.quality import Quality, Reason
 from dercp.model.reading import Reading
 from dercp.model.time import Clock
 from dercp.wire import v1
@@ -387,5 +388,9 @@ async def test_a_site_whose_clock_is_off_takes_nothing_for_later(
         call.say(dispatch=dispatch("d-1", start_in_s=60, until_in_s=120))
         call.say(dispatch=dispatch("d-2", until_in_s=120))
         await call.wait_state("applied", "d-2")
+        await trio.sleep(2)
         assert call.states("d-1") == ["rejected"]
         assert last(call, "rejected").reason == "clock_suspect"
+        power = Telemetry(call).powers()[-1]
+        assert (power.value, power.quality) == (1.0, Quality.UNCERTAIN)
+        assert power.reasons is Reason.CLOCK_SUSPECT
