@@ -190,17 +190,17 @@ class _Vessel:
 
     def __init__(self, member: Capacity, sign: float) -> None:
         self.member = member
-        ends = sorted((sign * member.min_mw, sign * member.max_mw))
         self.rest_mw = sign * member.rest_mw
         self.floor_mw = self.rest_mw
-        self.top_mw = ends[1] if member.weight_mw > 0 else self.rest_mw
+        self.top_mw = self.rest_mw
+        if member.weight_mw > 0:
+            self.top_mw = max(sign * member.min_mw, sign * member.max_mw)
         self.step_mw = 0.0
         self.is_on = True
         dead_mw = member.dead_high_mw if sign > 0 else -member.dead_low_mw
         if member.min_mw <= 0 <= member.max_mw and dead_mw > 0 and self.top_mw > 0:
             self.step_mw, self.is_on = dead_mw, False
-            if dead_mw > self.top_mw:
-                self.top_mw = 0.0
+            self.top_mw = self.top_mw if dead_mw <= self.top_mw else 0.0
         self.top_limit, self.floor_limit = member.limit_high, member.limit_low
         if sign < 0:
             self.top_limit, self.floor_limit = member.limit_low, member.limit_high
