@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dercp.headend.archive import Archive
     from dercp.headend.history_views import HistorySpan
     from dercp.headend.settings import HeadendSettings
-    from dercp.model.asset import Registration
+    from dercp.model.asset import PointSpec, Registration
     from dercp.model.reading import Reading
     from dercp.store.ports import Registry
     from dercp.store.records import FrameRecord
@@ -214,11 +214,20 @@ class _Layout:
         self._assets = registration.assets
         self.schema = schema
         self.indexes = {asset.asset_id: index for index, asset in enumerate(registration.assets)}
+        # A scan asks the same for each of its frames.
+        self._asked: tuple[int, tuple[PointSpec, ...]] | None = None
+        self._points = frozenset[str]()
 
     def points(self, asset_index: int, span: HistorySpan) -> frozenset[str]:
         """Those asked for which the asset had then, in the same unit."""
-        units = {point.name: point.unit for point in self._assets[asset_index].points}
-        return frozenset(point.name for point in span.points if units.get(point.name) == point.unit)
+        asked = (asset_index, span.points)
+        if self._asked != asked:
+            units = {point.name: point.unit for point in self._assets[asset_index].points}
+            self._points = frozenset(
+                point.name for point in span.points if units.get(point.name) == point.unit
+            )
+            self._asked = asked
+        return self._points
 
 
 class _Values(NamedTuple):
@@ -231,10 +240,12 @@ class _Values(NamedTuple):
 
     def read(self) -> tuple[Reading, ...]:
         """Each no better than the clock that stamped it."""
-        readings = (each for each in self.schema.readings(self.row) if each.point in self.points)
+        readings = self.schema.readings(self.row)
+        if len(readings) > len(self.points):
+            readings = tuple(each for each in readings if each.point in self.points)
         doubt = plausible_time(self.row.source_time_us, self.ingest_time_us)
         if not doubt:
-            return tuple(readings)
+            return readings
         return tuple(
             replace(
                 reading,
