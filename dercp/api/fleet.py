@@ -46,14 +46,15 @@ async def list_assets(call: Call[AssetFilter]) -> Page[AssetResource]:
 
 
 async def get_asset(call: Call[Query]) -> AssetResource:
-    """One asset with its points, and how far its history is complete."""
+    """One asset with its points, and how far its history goes and is complete."""
+    history = call.services.history
     asset = found(call.services.reader.asset(call.id), "asset", call.id)
     try:
-        until_us = await call.services.history.complete_until(asset.agent_id)
+        until_us = await history.complete_until(asset.agent_id)
     except HistoryUnavailable:
         # What is known of the asset is no worse for it.
         until_us = None
-    return asset_detail(asset, until_us)
+    return asset_detail(asset, until_us, history.retained_from())
 
 
 async def get_telemetry(call: Call[Query]) -> TelemetryResource:

@@ -156,6 +156,7 @@ async def _head(wanted: Wanted, part: Part, until_us: int | None) -> HistoryReso
         resolution_s=wanted.resolution_s,
         points=[PointName(name=point.name, unit=point.unit) for point in span.points],
         complete_until=moment_or_none(until_us),
+        retained_from=moment_or_none(wanted.reader.retained_from()),
         gaps=list(map(gap_resource, gaps.gaps)),
         next_gap=number_cursor(gaps.next_after),
         bad_batches=part.bad_batches,

@@ -98,6 +98,13 @@ class HistoryResource(Resource, frozen=True, kw_only=True, rename={"from_": "fro
         ]
         | None
     )
+    retained_from: (
+        Annotated[
+            datetime,
+            Meta(description="What is older has been aged out, at least in part; null: nothing"),
+        ]
+        | None
+    )
     gaps: Annotated[list[GapResource], Meta(description="Of its agent, overlapping the range")]
     next_gap: Annotated[str, Meta(description="`cursor` of /gaps for those after")] | None
     bad_batches: Annotated[int, Meta(description="Batches that could not be read for this part")]

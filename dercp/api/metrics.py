@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from dercp.api.live.stream import LiveStream
 from dercp.api.ports import Operations
-from dercp.headend.views import DrainView
+from dercp.headend.views import DrainView, SpoolSums
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -34,6 +34,7 @@ class HeadendCollector(Collector):
         )
         if system.drain is not None:
             yield from _drain_gauges(system.drain)
+        yield from _spool_gauges(system.spools)
         yield GaugeMetricFamily(
             "dercp_stream_clients", "Clients that follow the live stream", self._live.clients
         )
@@ -54,6 +55,27 @@ def _drain_gauges(drain: DrainView) -> Iterator[GaugeMetricFamily]:
     yield GaugeMetricFamily("dercp_drain_lag_seconds", "Age of the oldest of them", drain.lag_s)
     yield GaugeMetricFamily(
         "dercp_drain_quarantined", "Batches that the store refused for good", drain.quarantined
+    )
+
+
+def _spool_gauges(spools: SpoolSums) -> Iterator[GaugeMetricFamily]:
+    """Sums over all agents: a series for each would be as many as there are agents."""
+    yield GaugeMetricFamily(
+        "dercp_spool_batches", "Batches in the agents' spools by their last words", spools.batches
+    )
+    yield GaugeMetricFamily("dercp_spool_bytes", "Their size", spools.bytes)
+    yield GaugeMetricFamily(
+        "dercp_spool_oldest_age_seconds",
+        "Age of the oldest sample in any of them",
+        spools.oldest_age_s,
+    )
+    yield GaugeMetricFamily(
+        "dercp_spool_dropped_samples",
+        "Samples that they dropped and declared",
+        spools.dropped_samples,
+    )
+    yield GaugeMetricFamily(
+        "dercp_spools_in_trouble", "Agents whose spool is in trouble", spools.in_trouble
     )
 
 

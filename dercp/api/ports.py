@@ -110,6 +110,10 @@ class HistoryReader(Protocol):
         """The time before which all that the agent took is logged or declared as a gap."""
         ...
 
+    def retained_from(self) -> int | None:
+        """History older than this has been aged out, at least in part; None: none has."""
+        ...
+
     async def gaps(
         self, agent_id: str | None, from_us: int, to_us: int, *, after: int | None, limit: int
     ) -> GapViews:

@@ -19,6 +19,7 @@ from dercp.headend.views import (
     PointView,
     SessionView,
     SiteView,
+    SpoolView,
     TelemetryView,
 )
 from dercp.model.points import Kind
@@ -108,6 +109,17 @@ class AssetResource(Resource, frozen=True, kw_only=True):
         | UnsetType
         | None
     ) = UNSET
+    retained_from: (
+        Annotated[
+            datetime,
+            Meta(
+                description="History older than this has been aged out, at least in part; null: "
+                "none has. Left out in lists"
+            ),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
 
 
 class PointResource(msgspec.Struct, frozen=True, gc=False):
@@ -171,6 +183,28 @@ class SessionResource(Resource, frozen=True, kw_only=True):
     rejects: int
 
 
+class SpoolResource(Resource, frozen=True, kw_only=True):
+    """What an agent holds that was not acknowledged, by its last word."""
+
+    batches: int
+    bytes: int
+    bytes_max: int
+    oldest: (
+        Annotated[datetime, Meta(description="Oldest source time in it; null when nothing waits")]
+        | None
+    )
+    oldest_age_s: (
+        Annotated[
+            float,
+            Meta(description="Its age, s; of an agent that is away, if it still waits there"),
+        ]
+        | None
+    )
+    dropped_samples: Annotated[int, Meta(description="Declared as gaps since the spool began")]
+    trouble: Annotated[str, Meta(description="disk_full, ...; null when it is well")] | None
+    reported_at: Annotated[datetime, Meta(description="When the agent said so, by our clock")]
+
+
 class AgentResource(Resource, frozen=True, kw_only=True):
     """An edge agent, its session, and those before it (newest first)."""
 
@@ -184,6 +218,10 @@ class AgentResource(Resource, frozen=True, kw_only=True):
     assets: tuple[str, ...]
     flaps: Annotated[int, Meta(description="Sessions in the last 5 minutes beyond the first")]
     clock_offset_s: Annotated[float, Meta(description="Its clock minus ours, s")] | None
+    spool: (
+        Annotated[SpoolResource, Meta(description="Null: not told since the headend was started")]
+        | None
+    )
     software_version: str
 
 
@@ -205,11 +243,16 @@ def asset_resource(view: AssetView) -> AssetResource:
     )
 
 
-def asset_detail(view: AssetView, complete_until_us: int | None) -> AssetResource:
-    """An asset with the names of its points, and how far its history is complete."""
+def asset_detail(
+    view: AssetView, complete_until_us: int | None, retained_from_us: int | None
+) -> AssetResource:
+    """An asset with the names of its points, and how far its history goes and is complete."""
     points = tuple(PointName(name=point.name, unit=point.unit) for point in view.spec.points)
     return msgspec.structs.replace(
-        asset_resource(view), points=points, complete_until=moment_or_none(complete_until_us)
+        asset_resource(view),
+        points=points,
+        complete_until=moment_or_none(complete_until_us),
+        retained_from=moment_or_none(retained_from_us),
     )
 
 
@@ -265,6 +308,20 @@ def session_resource(view: SessionView) -> SessionResource:
     )
 
 
+def spool_resource(view: SpoolView) -> SpoolResource:
+    """What an agent holds."""
+    return SpoolResource(
+        batches=view.batches,
+        bytes=view.bytes,
+        bytes_max=view.bytes_max,
+        oldest=moment_or_none(view.oldest_us),
+        oldest_age_s=_rounded(view.oldest_age_s),
+        dropped_samples=view.dropped_samples,
+        trouble=view.trouble or None,
+        reported_at=moment(view.reported_us),
+    )
+
+
 def agent_resource(view: AgentView, sessions: Sequence[SessionView]) -> AgentResource:
     """An agent with the sessions that are to be told."""
     return AgentResource(
@@ -278,6 +335,7 @@ def agent_resource(view: AgentView, sessions: Sequence[SessionView]) -> AgentRes
         assets=view.asset_ids,
         flaps=view.flaps,
         clock_offset_s=view.clock_offset_s,
+        spool=None if view.spool is None else spool_resource(view.spool),
         software_version=view.software_version,
     )
 

@@ -37,6 +37,14 @@ class Session(msgspec.Struct, frozen=True):
     reason: str | None
 
 
+class Spool(msgspec.Struct, frozen=True):
+    """What waits at an agent, by its last word."""
+
+    batches: int
+    oldest_age_s: float | None
+    trouble: str | None
+
+
 class Agent(msgspec.Struct, frozen=True):
     """An edge agent, its session, and those before it (newest first)."""
 
@@ -50,6 +58,8 @@ class Agent(msgspec.Struct, frozen=True):
     assets: tuple[str, ...]
     flaps: int
     clock_offset_s: float | None
+    # A headend of before the first release tells none.
+    spool: Spool | None = None
 
 
 class Point(msgspec.Struct, frozen=True):

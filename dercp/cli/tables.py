@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from rich.table import Table
 from rich.text import Text
 
-from dercp.cli.shapes import Agent, Asset, Gap, Point, Telemetry
+from dercp.cli.shapes import Agent, Asset, Gap, Point, Spool, Telemetry
 
 Cell: TypeAlias = str | Text
 
@@ -45,9 +45,10 @@ AGENTS = (
     Column("site", 95, shortened=True),
     Column("status"),
     Column("since", 60),
-    Column("peer", 120, shortened=True),
+    Column("peer", 138, shortened=True),
     Column("assets", 80, number=True),
     Column("flaps", 80, number=True),
+    Column("backlog", 115, number=True),
     Column("clock off s", 105, number=True),
     Column("last end", 60),
 )
@@ -134,6 +135,7 @@ def _agent_row(agent: Agent) -> Sequence[Cell]:
         _cut(agent.peer or ""),
         str(len(agent.assets)),
         str(agent.flaps),
+        backlog(agent.spool),
         "" if agent.clock_offset_s is None else f"{agent.clock_offset_s:+z.3f}",
         (last.reason or "") if last else "",
     )
@@ -166,6 +168,18 @@ def _telemetry_row(item: Telemetry, unanswered_s: float) -> Sequence[Cell]:
         else freshness(online=True, stale=item.stale, age_s=item.age_s),
         age(None if item.age_s is None else item.age_s + unanswered_s),
     )
+
+
+def backlog(spool: Spool | None) -> Text:
+    """How much waits in a spool, and since when; what is wrong with it, if anything."""
+    if spool is None:
+        return Text("")
+    text = Text(f"{spool.batches:,}")
+    if spool.oldest_age_s is not None:
+        text.append(f" / {age(spool.oldest_age_s)}")
+    if spool.trouble:
+        text.append(f" {spool.trouble}", "red")
+    return text
 
 
 def freshness(*, online: bool, stale: bool, age_s: float | None) -> Text:

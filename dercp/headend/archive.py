@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from dercp.headend.draining import Drain
-    from dercp.store.ports import Historian
+    from dercp.store.ports import Historian, History
     from dercp.store.records import FramePage, GapPage, SpoolSequences
 
 
@@ -20,7 +20,7 @@ class Archive:
     behind the frames, never run ahead of them.
     """
 
-    def __init__(self, log: Historian, drain: Drain | None = None) -> None:
+    def __init__(self, log: History, drain: Drain | None = None) -> None:
         self._log = log
         self._drain = drain
 
@@ -44,7 +44,11 @@ class Archive:
         """What is accounted for, as `Historian.sequences` says it."""
         return await self._kept().sequences(tenant_id, agent_id)
 
-    def _kept(self) -> Historian:
+    def retained_from(self) -> int | None:
+        """History older than this has been aged out, at least in part; None: none has."""
+        return self._kept().statistics().retained_from_us
+
+    def _kept(self) -> History:
         return self._log if self._drain is None else self._drain.destination
 
 

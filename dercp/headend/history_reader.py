@@ -22,8 +22,7 @@ from dercp.headend.history_views import (
 )
 from dercp.headend.intake import schema_of
 from dercp.model.completeness import complete_until, joined
-from dercp.model.latest import plausible_time
-from dercp.model.quality import Quality, worst
+from dercp.model.latest import stamped
 from dercp.model.resample import Resampler
 from dercp.store.errors import StoreError
 from dercp.store.ports import PAGE_MAX
@@ -120,6 +119,10 @@ class HistoryReader:
         with _store_told():
             spools = await self._archive.sequences(self._settings.tenant_id, agent_id)
         return complete_until(joined(spool.stored, spool.declared) for spool in spools)
+
+    def retained_from(self) -> int | None:
+        """History older than this has been aged out, at least in part; None: none has."""
+        return self._archive.retained_from()
 
     async def gaps(
         self, agent_id: str | None, from_us: int, to_us: int, *, after: int | None, limit: int
@@ -239,21 +242,11 @@ class _Values(NamedTuple):
     ingest_time_us: int
 
     def read(self) -> tuple[Reading, ...]:
-        """Each no better than the clock that stamped it."""
+        """Those which are wanted."""
         readings = self.schema.readings(self.row)
         if len(readings) > len(self.points):
             readings = tuple(each for each in readings if each.point in self.points)
-        doubt = plausible_time(self.row.source_time_us, self.ingest_time_us)
-        if not doubt:
-            return readings
-        return tuple(
-            replace(
-                reading,
-                quality=worst((reading.quality, Quality.UNCERTAIN)),
-                reasons=reading.reasons | doubt,
-            )
-            for reading in readings
-        )
+        return stamped(readings, self.row.source_time_us, self.ingest_time_us)
 
 
 class _Collector(Protocol):

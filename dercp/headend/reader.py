@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
-from msgspec.structs import replace
 
 from dercp.headend.views import (
     AgentStatus,
@@ -16,8 +15,8 @@ from dercp.headend.views import (
     TelemetryView,
 )
 from dercp.model.aggregate import Member, aggregate
-from dercp.model.latest import age_at_ingest_s, is_stale, plausible_time
-from dercp.model.quality import Quality, worst
+from dercp.model.latest import age_at_ingest_s, is_stale, plausible_time, stamped
+from dercp.model.quality import Quality
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -148,17 +147,7 @@ def readings_of(latest: Latest | None) -> tuple[Reading, ...]:
     if latest is None:
         return ()
     readings = latest.arrival.schema.readings(latest.row)
-    doubt = plausible_time(latest.row.source_time_us, latest.arrival.ingest_time_us)
-    if not doubt:
-        return readings
-    return tuple(
-        replace(
-            reading,
-            quality=worst((reading.quality, Quality.UNCERTAIN)),
-            reasons=reading.reasons | doubt,
-        )
-        for reading in readings
-    )
+    return stamped(readings, latest.row.source_time_us, latest.arrival.ingest_time_us)
 
 
 def values_of(latest: Latest | None) -> tuple[Sequence[float | None], tuple[Reading, ...]]:

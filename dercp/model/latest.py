@@ -6,13 +6,13 @@ The questions in their order:
         from the future freezes the latest known.
     `supersedes`: is it current by that? A late or backfilled sample is history only.
     `age_at_ingest_s`: how old was it when it came, whoever's clock is wrong?
-    `plausible_time`: does a reader have to be told that its clock is suspect?
+    `plausible_time`: does a reader have to be told that its clock is suspect? `stamped` tells.
     `is_stale`: may the latest known be taken for the present? Asked whenever somebody reads.
 """
 
 import msgspec
 
-from dercp.model.quality import Reason
+from dercp.model.quality import Quality, Reason, worst
 from dercp.model.reading import Reading
 
 STALE_INTERVALS = 3
@@ -68,6 +68,23 @@ def plausible_time(source_time_us: int, now_us: int, limits: ClockLimits = CLOCK
     if source_time_us < limits.earliest_us or ahead_us > limits.ahead_s_max * 1_000_000:
         return Reason.CLOCK_SUSPECT
     return Reason.NONE
+
+
+def stamped(
+    readings: tuple[Reading, ...], source_time_us: int, ingest_time_us: int
+) -> tuple[Reading, ...]:
+    """The readings of a sample, each no better than the clock that stamped it."""
+    doubt = plausible_time(source_time_us, ingest_time_us)
+    if not doubt:
+        return readings
+    return tuple(
+        msgspec.structs.replace(
+            reading,
+            quality=worst((reading.quality, Quality.UNCERTAIN)),
+            reasons=reading.reasons | doubt,
+        )
+        for reading in readings
+    )
 
 
 def age_at_ingest_s(order_us: int, ingest_time_us: int, clock_offset_us: int) -> float:

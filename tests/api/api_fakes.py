@@ -35,6 +35,8 @@ from dercp.headend.views import (
     PointView,
     SessionView,
     SiteView,
+    SpoolSums,
+    SpoolView,
     SystemView,
     TelemetryView,
 )
@@ -123,6 +125,18 @@ def session(number: int, *, ended: bool = False) -> SessionView:
     )
 
 
+SPOOL = SpoolView(
+    batches=12,
+    bytes=3_400,
+    bytes_max=1_000_000,
+    oldest_us=NOW_US - 12_000_000,
+    oldest_age_s=12.0004,
+    dropped_samples=3,
+    trouble="",
+    reported_us=NOW_US - 1_000_000,
+)
+
+
 class FakeReader:
     """A fleet in memory."""
 
@@ -186,6 +200,7 @@ class FakeReader:
                 recent_sessions=tuple(self.history[1:2]),
                 flaps=0,
                 clock_offset_s=0.002 if status is AgentStatus.CONNECTED else None,
+                spool=SPOOL if status is AgentStatus.CONNECTED else None,
             )
             for site, status in zip(self.sites(), AgentStatus, strict=False)
         ]
@@ -308,6 +323,7 @@ class FakeHistory:
     def __init__(self) -> None:
         self.declared = [gap(7), gap(9, agent_id="south-edge"), gap(8, seconds_ago=90)]
         self.failure = ""
+        self.retained_from_us: int | None = None
 
     def _read(self) -> None:
         if self.failure:
@@ -362,6 +378,10 @@ class FakeHistory:
         """A second ago."""
         self._read()
         return NOW_US - 1_000_000
+
+    def retained_from(self) -> int | None:
+        """What was aged out."""
+        return self.retained_from_us
 
     async def gaps(
         self, agent_id: str | None, from_us: int, to_us: int, *, after: int | None, limit: int
@@ -428,7 +448,15 @@ class FakeOperations:
     """A headend that is ready until told otherwise."""
 
     def __init__(self) -> None:
-        self.state = SystemView(not_ready_because="", assets=3, assets_online=2, agents_connected=1)
+        self.state = SystemView(
+            not_ready_because="",
+            assets=3,
+            assets_online=2,
+            agents_connected=1,
+            spools=SpoolSums(
+                batches=19, bytes=5_400, dropped_samples=3, in_trouble=1, oldest_age_s=12.5
+            ),
+        )
 
     def system(self) -> SystemView:
         """As it was last told."""

@@ -75,8 +75,9 @@ async def test_an_asset_in_full(client: CheckedClient) -> None:
             {"name": "soc_pct", "unit": "%"},
         ],
         "complete_until": "2026-11-23T13:59:59Z",
+        "retained_from": None,
     }
-    in_detail = {"points", "complete_until"}
+    in_detail = {"points", "complete_until", "retained_from"}
     [first, *_] = (await client.get("/assets")).json["items"]
     assert first == {name: value for name, value in detail.items() if name not in in_detail}
 
@@ -143,7 +144,22 @@ async def test_agents_tell_their_sessions(client: CheckedClient, headend: FakeHe
     assert [past["reason"] for past in north["recent_sessions"]] == ["link_lost"]
     assert south["status"] == "disconnected"
     assert south["peer"] is south["session"] is south["clock_offset_s"] is None
+    assert south["spool"] is None
     detail = (await client.get("/agents/north-edge")).json
+    assert (
+        north["spool"]
+        == detail["spool"]
+        == {
+            "batches": 12,
+            "bytes": 3400,
+            "bytes_max": 1000000,
+            "oldest": "2026-11-23T13:59:48Z",
+            "oldest_age_s": 12.0,
+            "dropped_samples": 3,
+            "trouble": None,
+            "reported_at": "2026-11-23T13:59:59Z",
+        }
+    )
     assert len(detail["recent_sessions"]) == 12
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from api_client import CheckedClient
-from api_fakes import FakeHeadend
+from api_fakes import NOW_US, FakeHeadend
 
 HISTORY = "/assets/bess-1/history"
 MINUTE = "from=2026-11-23T13:59:00Z&to=2026-11-23T14:00:00Z"
@@ -39,6 +39,7 @@ async def test_a_part_of_samples(client: CheckedClient) -> None:
             {"name": "soc_pct", "unit": "%"},
         ],
         "complete_until": "2026-11-23T13:59:59Z",
+        "retained_from": None,
         "next_gap": None,
         "bad_batches": 1,
         "samples": [
@@ -242,3 +243,12 @@ async def test_how_far_it_is_complete_is_asked_before_the_part_is_read(
     monkeypatch.setattr(headend.history, "complete_until", complete_until)
     await client.get(f"{HISTORY}?{MINUTE}")
     assert asked == ["complete_until", "part"]
+
+
+async def test_an_answer_says_what_was_aged_out(
+    client: CheckedClient, headend: FakeHeadend
+) -> None:
+    """With the history and with the asset: what is older may be gone."""
+    headend.history.retained_from_us = NOW_US - 3_600_000_000
+    for path in ("/assets/bess-1/history", "/assets/bess-1"):
+        assert (await client.get(path)).json["retained_from"] == "2026-11-23T13:00:00Z"

@@ -72,6 +72,7 @@ def agent(**changes: object) -> dict[str, Any]:
         "assets": ["bess-1"],
         "flaps": 0,
         "clock_offset_s": -0.0001,
+        "spool": {"batches": 1234, "oldest_age_s": 720.0, "trouble": None},
         "software_version": "0.1.0",
     } | changes
 

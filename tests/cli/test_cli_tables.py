@@ -9,8 +9,16 @@ from fake_api import agent, asset, telemetry
 from rich.console import Console
 from rich.table import Table
 
-from dercp.cli.shapes import Agent, Asset, Point, Telemetry
-from dercp.cli.tables import age, agents_table, assets_table, freshness, telemetry_table, value
+from dercp.cli.shapes import Agent, Asset, Point, Spool, Telemetry
+from dercp.cli.tables import (
+    age,
+    agents_table,
+    assets_table,
+    backlog,
+    freshness,
+    telemetry_table,
+    value,
+)
 
 
 def shown(table: Table, width: int = 100) -> list[str]:
@@ -44,15 +52,16 @@ def test_the_agents_table_tells_why_the_last_session_ended() -> None:
     """And since when the agent is as it is."""
     gone = agent(id="south-edge", status="disconnected", session=None, peer=None)
     _, first, second = shown(
-        agents_table(msgspec.convert([agent(), gone], list[Agent]), width=130), 130
+        agents_table(msgspec.convert([agent(), gone], list[Agent]), width=140), 140
     )
     assert " ".join(first.split()) == (
-        "north-edge North field connected 2026-11-23 14:00:00Z 10.0.0.7:40000 1 0 +0.000 link_lost"
+        "north-edge North field connected 2026-11-23 14:00:00Z 10.0.0.7:40000 1 0"
+        " 1,234 / 12.0 m +0.000 link_lost"
     )
     assert second.split()[3:6] == ["disconnected", "2026-11-23", "14:00:00Z"]
 
 
-@pytest.mark.parametrize("width", [24, 40, 60, 77, 78, 95, 105, 120, 200])
+@pytest.mark.parametrize("width", [24, 40, 60, 77, 78, 95, 105, 115, 120, 138, 200])
 def test_a_narrow_terminal_loses_columns_not_digits(width: int) -> None:
     """Half a number is a wrong number, and half an id is nobody's."""
     for table in (
@@ -63,6 +72,19 @@ def test_a_narrow_terminal_loses_columns_not_digits(width: int) -> None:
         header, row = shown(table, width)
         assert "…" not in header + row
         assert row.startswith(("bess-1", "north-edge"))
+
+
+@pytest.mark.parametrize(
+    ("spool", "text"),
+    [
+        (None, ""),
+        (Spool(batches=0, oldest_age_s=None, trouble=None), "0"),
+        (Spool(batches=7, oldest_age_s=90.0, trouble="disk_full"), "7 / 90.0 s disk_full"),
+    ],
+)
+def test_a_backlog_is_a_count_and_an_age(spool: Spool | None, text: str) -> None:
+    """Nothing where nothing is known; trouble in a word."""
+    assert backlog(spool).plain == text
 
 
 def test_numbers_line_up_whether_doubtful_or_not() -> None:
