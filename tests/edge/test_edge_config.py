@@ -11,11 +11,13 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dercp.edge.config import RemoteControl, Revert
 from dercp.edge.config_loader import check, installed_adapters, load
 from dercp.edge.spool_policy import Policy
 from dercp.edge.spool_settings import SpoolSettings, Sync
 from dercp.model.asset import FallbackValue
 from dercp.model.bounds import Bounds
+from dercp.model.guardrail import Remote
 
 
 class Register(msgspec.Struct):
@@ -121,6 +123,102 @@ def test_a_good_file_becomes_a_config(site: Path) -> None:
     assert bess.guardrails.limits == Bounds(-2.0, 1.5)
     assert bess.fallback == FallbackValue(0.5)
     assert bess.options == BoxOptions(host="10.0.0.7")
+
+
+def test_limits_and_obedience_go_where_they_belong(site: Path) -> None:
+    """What the headend is told, what the guardrails hold, what the device does by itself."""
+    changed = asset(
+        custom_points=[{"name": "switch", "unit": ""}],
+        fallback="zero",
+        tolerance_mw=0.05,
+        settling_s=12.0,
+        revert_after_s=90.0,
+        limits={
+            "p_min_mw": -1.0,
+            "dead_band_mw": 0.1,
+            "soc_min_pct": 10.0,
+            "soc_max_pct": 90.0,
+            "ramp_mw_per_min": 6.0,
+            "write_interval_s": 5.0,
+            "least_change_mw": 0.01,
+            "remote": {"point": "switch"},
+        },
+    )
+    changed["agent"]["clock_off_s_max"] = 5.0
+    site.write_text(tomli_w.dumps(changed))
+    config = load(site, ADAPTERS)
+    [bess] = config.assets
+    spec, rails = bess.spec, bess.guardrails
+    assert (spec.limit_min_mw, spec.limit_max_mw, spec.fallback) == (-1.0, None, "zero")
+    assert (spec.tolerance_mw, spec.settling_s, spec.dead_band_mw) == (0.05, 12.0, 0.1)
+    assert (rails.soc_min_pct, rails.soc_max_pct, rails.limits) == (10, 90, Bounds(-1.0, 2.0))
+    assert (rails.ramp_mw_per_min, rails.write_interval_s, rails.least_change_mw) == (6, 5, 0.01)
+    assert rails.remote is Remote.REQUIRED
+    assert bess.remote_control == RemoteControl("switch", 1.0)
+    assert bess.revert == Revert(0.0, 90.0)
+    assert config.clock_off_s_max == 5.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "revert"),
+    [
+        ("storage", {"fallback": "hold"}, None),
+        ("storage", {"revert_after_s": 0.0}, None),
+        ("storage", {"fallback": {"value_mw": 0.5}}, Revert(0.5, 60.0)),
+        ("storage", {}, Revert(0.0, 60.0)),
+        ("pv", {"limits": {"p_max_mw": 1.5}}, Revert(1.5, 60.0)),
+        ("ev", {}, Revert(-2.0, 60.0)),
+    ],
+)
+def test_a_device_reverts_to_what_is_nearest_to_its_fallback(
+    site: Path, kind: str, changes: dict[str, Any], revert: Revert | None
+) -> None:
+    """Its own control is no power: the sun gives all, cars take all, a battery rests."""
+    site.write_text(tomli_w.dumps(asset(kind=kind, **changes)))
+    assert load(site, ADAPTERS).assets[0].revert == revert
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"limits": {"ramp_mw_per_min": 0.0}},
+            "assets[0].limits.ramp_mw_per_min: expected more than 0 MW, got 0",
+        ),
+        (
+            {"limits": {"write_interval_s": -1.0}},
+            "assets[0].limits.write_interval_s: expected 0 to 3600 s, got -1",
+        ),
+        (
+            {"limits": {"dead_band_mw": 3.0}},
+            "assets[0].limits.dead_band_mw: expected 0 to 2 MW, got 3",
+        ),
+        (
+            {"limits": {"soc_min_pct": 90.0, "soc_max_pct": 10.0}},
+            "assets[0].limits: expected 0 <= soc_min_pct < soc_max_pct <= 100, got 90 and 10",
+        ),
+        (
+            {"points": ["active_power_mw"], "limits": {"soc_max_pct": 90.0}},
+            "assets[0].limits: a limit on the state of charge needs the point soc_pct",
+        ),
+        (
+            {"limits": {"remote": {"point": "switch"}}},
+            "assets[0].limits.remote.point: expected one of the asset's points",
+        ),
+        (
+            {"revert_after_s": 1.0},
+            (
+                "assets[0].revert_after_s: expected 0 (the device's own timer is left alone) or "
+                "5 to 86400 s, got 1"
+            ),
+        ),
+    ],
+)
+def test_limits_that_nobody_can_mean_are_told(
+    site: Path, changes: dict[str, Any], said: str
+) -> None:
+    """At the check, not at the first dispatch."""
+    assert sentence(site, asset(**changes)) == said
 
 
 def test_without_points_an_asset_has_those_of_its_kind(site: Path) -> None:

@@ -22,6 +22,7 @@ from edge_plant import (
 from msgspec.structs import replace
 from trio.testing import MockClock
 
+from adapters import Readings
 from dercp.edge import agent as agent_module
 from dercp.edge.agent import Agent, run_agent
 from dercp.edge.config import AssetConfig, RemoteControl, Revert
@@ -45,19 +46,15 @@ class Battery(FakeDevice):
         self.armed: list[tuple[float, float, float]] = []
         self.follows = True
 
-    @property
-    def values(self) -> list[Reading]:  # type: ignore[override]  # a test turns what is behind it
-        """What it says."""
+    async def read(self) -> Readings:
+        """Say how it stands."""
         quality = Quality.BAD if self.soc_pct is None else Quality.GOOD
-        return [
+        self.values = [
             Reading("active_power_mw", self.power_mw if self.follows else 0.0),
             Reading("soc_pct", self.soc_pct, quality),
             Reading("remote", self.remote),
         ]
-
-    @values.setter
-    def values(self, values: None) -> None:
-        """Nothing but the base class sets it."""
+        return await super().read()
 
     async def arm_revert(self, active_power_mw: float, within_s: float) -> None:
         """Take the timer."""
