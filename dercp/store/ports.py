@@ -277,7 +277,7 @@ class RowsOf(Protocol):
     """Reads wide rows out of a frame: a store keeps payloads without knowing their encoding."""
 
     def __call__(
-        self, registration: RegistrationRecord, frame: FrameRecord
+        self, registration: RegistrationRecord, frame: FrameRecord, /
     ) -> Sequence[SampleRow] | None:
         """The rows of a frame written under that registration; None: it cannot be read."""
         ...
