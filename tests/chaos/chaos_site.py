@@ -102,6 +102,10 @@ class Site:
         recently_us = now_us() - us_from_s(2 * INTERVAL_S)
         return status.uplink.session is not None and (oldest_us is None or oldest_us > recently_us)
 
+    def is_live(self) -> bool:
+        """Whether it believes to have a session."""
+        return self._agent is not None and self._agent.status().uplink.session is not None
+
     # --- lives
 
     async def _die(self, number: int, kill: Kill) -> None:
