@@ -48,6 +48,9 @@ __all__ = ["Clocks", "LeaseKeeper", "LeaseMemory"]
 # The way back must not wait for a disk.
 FALL_BACK_WAITS_S: Final = 1.0
 NOTHING_BEFORE_S: Final = -math.inf
+# A battery that was stopped at its limit goes on when it is that far inside: a full one loses
+# a little while it rests, and must not be topped up every other second.
+CHARGE_MARGIN_PCT: Final = 1.0
 
 
 class LeaseMemory(Protocol):
@@ -90,6 +93,11 @@ class _Aim(msgspec.Struct, frozen=True):
 
     setpoint_mw: float
     clamps: tuple[Clamp, ...]
+
+    @property
+    def is_by_charge(self) -> bool:
+        """Whether the state of charge had a part in it."""
+        return any(clamp.reason == DispatchReason.STATE_OF_CHARGE for clamp in self.clamps)
 
 
 class LeaseKeeper:
@@ -240,8 +248,11 @@ class LeaseKeeper:
                 assert_never(verdict)
 
     def _judge(self, lease: Lease) -> Verdict:
+        rails = self.guardrails
+        if self._aim is not None and self._aim.is_by_charge:
+            rails = _within(rails, CHARGE_MARGIN_PCT)
         condition = self.surroundings.condition(trio.current_time())
-        return judge(lease.setpoint_mw, self.guardrails, condition, lease.on_limit)
+        return judge(lease.setpoint_mw, rails, condition, lease.on_limit)
 
     def _with_lock(self, reason: str, detail: str) -> str:
         locked = self.surroundings.locked
@@ -318,17 +329,20 @@ class LeaseKeeper:
                 assert_never(verdict)
         first, news = self._aim is None, aim != self._aim
         now_s = trio.current_time()
-        move = next_write(aim.setpoint_mw, self.guardrails, self._where(now_s), now_s)
+        where = self._where(now_s)
+        move = next_write(aim.setpoint_mw, self.guardrails, where, now_s)
+        due_s = where.at_s + self.guardrails.write_interval_s
+        if isinstance(move, Settled) and first:
+            # A new lease says it again, for the device may have been told something else.
+            move = WriteNow(aim.setpoint_mw, arrives=True) if due_s <= now_s else Later(due_s)
         match move:
             case Later(at_s):
                 self._move_at_s = at_s
                 return Step(self.book)
-            case Settled() if not first:
+            case Settled():
                 self._move_at_s = math.inf
                 self._aim = aim
                 return Step(self.book)
-            case Settled():
-                power_mw = aim.setpoint_mw
             case WriteNow(power_mw):
                 pass
             case _:
@@ -396,6 +410,15 @@ _NOT_CONNECTED = "the device is not connected"
 def _standing(guardrails: Guardrails) -> Guardrails:
     """What of the guardrails holds at all times; the rest is not known before."""
     return replace(guardrails, soc_min_pct=None, soc_max_pct=None, remote=Remote.NOT_ASKED)
+
+
+def _within(guardrails: Guardrails, margin_pct: float) -> Guardrails:
+    low_pct, high_pct = guardrails.soc_min_pct, guardrails.soc_max_pct
+    return replace(
+        guardrails,
+        soc_min_pct=None if low_pct is None else low_pct + margin_pct,
+        soc_max_pct=None if high_pct is None else high_pct - margin_pct,
+    )
 
 
 def _told(clamps: Sequence[Clamp]) -> str:

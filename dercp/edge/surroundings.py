@@ -73,9 +73,10 @@ class Surroundings:
         return self.value("active_power_mw", now_s) if setpoint_mw is None else setpoint_mw
 
     def _control(self, now_s: float) -> Control:
-        if self._remote is None:
+        """Local until it is known to be remote again; remote for as long as that is known."""
+        seen = None if self._remote is None else self._seen.get(self._remote.point)
+        if seen is None or self._remote is None:
             return Control.NOT_KNOWN
-        value = self.value(self._remote.point, now_s)
-        if value is None:
-            return Control.NOT_KNOWN
-        return Control.REMOTE if value == self._remote.value else Control.LOCAL
+        if seen.value != self._remote.value:
+            return Control.LOCAL
+        return Control.REMOTE if now_s <= seen.until_s else Control.NOT_KNOWN

@@ -136,7 +136,10 @@ async def test_a_battery_that_gets_full_is_charged_no_further(
         assert battery.powers == [-1.5, 0.0]
         [clamp] = last(call, "applied").clamps
         assert (clamp.reason, clamp.from_mw, clamp.to_mw) == ("state_of_charge", -1.5, 0.0)
-        battery.soc_pct = 89.0
+        battery.soc_pct = 89.5  # what it loses while it rests is not room again
+        await trio.sleep(2)
+        assert battery.powers == [-1.5, 0.0]
+        battery.soc_pct = 88.9
         await trio.sleep(2)
         assert battery.powers == [-1.5, 0.0, -1.5]
         assert last(call, "applied").clamps == []
