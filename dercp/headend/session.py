@@ -266,13 +266,18 @@ class SessionActor(Actor[SessionMessage]):
         """
         interval_s = self._settings.heartbeat_interval_s
         silence_s_max = interval_s * self._settings.heartbeats_missed_max
+        beat_at_s = trio.current_time() + interval_s
         while True:
-            await trio.sleep(interval_s)
-            if trio.current_time() - self._silent_since_s >= silence_s_max:
+            # Not with the next beat only: that could be one interval more.
+            await trio.sleep_until(min(beat_at_s, self._silent_since_s + silence_s_max))
+            now_s = trio.current_time()
+            if now_s >= self._silent_since_s + silence_s_max:
                 self._end("heartbeat_missed")
-            if not self._answered_beat:
-                await self._send(v1.Downlink(heartbeat=v1.Heartbeat()))
-            self._answered_beat = False
+            if now_s >= beat_at_s:
+                beat_at_s = now_s + interval_s
+                if not self._answered_beat:
+                    await self._send(v1.Downlink(heartbeat=v1.Heartbeat()))
+                self._answered_beat = False
 
     async def _send(self, downlink: v1.Downlink) -> None:
         await self._call.send(encode_downlink(downlink))

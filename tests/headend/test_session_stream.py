@@ -248,9 +248,13 @@ async def test_gaps_and_events_are_counted(autojump_clock: Clock) -> None:
 # --- life and death
 
 
-async def test_a_silent_agent_is_let_go_after_three_heartbeats(autojump_clock: Clock) -> None:
+@pytest.mark.parametrize("phase_s", [0.0, 3.0, 9.9])
+async def test_a_silent_agent_is_let_go_after_three_heartbeats(
+    autojump_clock: Clock, phase_s: float
+) -> None:
     """The session ends as heartbeat_missed; its asset was stale long before, then offline."""
     async with beside_a_neighbour() as (plant, agent):
+        await trio.sleep(phase_s)
         await agent.sample()
         agent.fall_silent()
         await trio.sleep(29)
