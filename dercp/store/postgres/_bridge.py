@@ -6,8 +6,7 @@ async function that is given a connection and awaits nothing but that connection
 the two worlds.
 """
 
-# asyncio is at home here and nowhere else.
-import asyncio  # noqa: TID251
+import asyncio  # noqa: TID251  # this is the bridge
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
