@@ -3,6 +3,7 @@
 Where to find what:
     plant      commands that run something: demo, headend, edge
     people     commands for people at a terminal: assets, agents, watch, dispatch
+    site       commands at a site: spool, lock, unlock, locks (locking)
     past       commands for what was: history, gaps, export
     parse      what they type; exits: how a command ends; tables, output: what they see
     client     the REST API, with shapes for its answers; patience: the same through its restarts
@@ -16,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from dercp.cli import past, people, plant
+from dercp.cli import past, people, plant, site
 
 
 def _examples(*lines: str) -> str:
@@ -75,19 +76,19 @@ edge.callback(invoke_without_command=True)(plant.edge)
 edge.command(
     short_help="Tell what an agent's spool holds.",
     epilog=_examples("dercp edge spool --config site.toml", "dercp edge spool --json | jq .gaps"),
-)(plant.spool)
+)(site.spool)
 edge.command(
     short_help="Lock an asset against setpoints.",
     epilog=_examples('dercp edge lock bess-1 --reason "fan replaced" --config site.toml'),
-)(plant.lock)
+)(site.lock)
 edge.command(
     short_help="Take a lock away.",
     epilog=_examples("dercp edge unlock bess-1 --config site.toml"),
-)(plant.unlock)
+)(site.unlock)
 edge.command(
     short_help="List the locks.",
     epilog=_examples("dercp edge locks --config site.toml", "dercp edge locks --json"),
-)(plant.locks)
+)(site.locks)
 app.add_typer(edge, name="edge")
 app.command(
     short_help="List the assets.",
