@@ -29,10 +29,12 @@ class Completeness:
     """
 
     def __init__(self, span: Span) -> None:
-        self._end = _EPOCH + timedelta(microseconds=span.to_us)
+        self._begin, self._end = map(_instant, (span.from_us, span.to_us))
         self._span = span
         self.complete_until: dict[str, datetime | None] = {}
         self.gone: list[str] = []
+        # The headend may let go of some while it is read.
+        self._retained_from: datetime | None = None
         self._bad_batches = 0
         self._gaps: list[msgspec.Raw] = []
         self._gaps_count = 0
@@ -42,6 +44,8 @@ class Completeness:
         """A part was read."""
         self.complete_until.setdefault(agent_id, part.complete_until)
         self._bad_batches += part.bad_batches
+        if part.retained_from is not None and part.retained_from > self._begin:
+            self._retained_from = max(part.retained_from, self._retained_from or self._begin)
 
     def look_for_gaps(self, client: ApiClient) -> None:
         """Ask for the gaps in the span, of the agents that were seen."""
@@ -68,6 +72,9 @@ class Completeness:
             )
         if len(late) > AGENTS_NAMED:
             yield f"and {counted(len(late) - AGENTS_NAMED, 'agent')} more are not complete yet"
+        if self._retained_from is not None:
+            since = clock_time(self._retained_from, with_date=True)
+            yield f"what is older than {since} was let go by the headend, at least in part"
         if self._gaps_count:
             begin, end = self._span.query.values()
             yield (
@@ -84,9 +91,14 @@ class Completeness:
         return {
             **self._span.query,
             "complete_until": self.complete_until,
+            "retained_from": self._retained_from,
             "gaps": self._gaps,
             "gaps_count": self._gaps_count,
             "samples_lost": self._lost,
             "bad_batches": self._bad_batches,
             "assets_gone": self.gone,
         }
+
+
+def _instant(time_us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=time_us)

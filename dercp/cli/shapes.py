@@ -173,6 +173,7 @@ class HistoryPart(msgspec.Struct, frozen=True):
     complete_until: datetime | None
     bad_batches: int
     next: str | None
+    retained_from: datetime | None = None
     samples: tuple[Sample, ...] = ()
     buckets: tuple[Bucket, ...] = ()
 

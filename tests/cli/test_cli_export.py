@@ -296,12 +296,13 @@ def test_an_asset_that_goes_away_meanwhile_ends_there(tmp_path: Path) -> None:
     assert list(missing.sentences()) == ["asset bess-1 is gone since; what came before is here"]
 
 
-def test_history_that_ages_out_between_parts_is_no_trouble(tmp_path: Path) -> None:
-    """A part may be empty and yet not the last."""
+def test_history_that_ages_out_between_parts_is_told(tmp_path: Path) -> None:
+    """A part may be empty and yet not the last; what is gone is no failure."""
     past = FakePast({"bess-1": samples(20_001)})
     empty: dict[str, Any] = {
         "points": [],
         "complete_until": None,
+        "retained_from": "2026-11-23T13:30:00Z",
         "bad_batches": 2,
         "next": "20000",
         "samples": [],
@@ -311,7 +312,10 @@ def test_history_that_ages_out_between_parts_is_no_trouble(tmp_path: Path) -> No
     )
     missing = export(past, tmp_path / "h.csv")
     assert len(csv_rows(tmp_path / "h.csv")) == 10_001
-    assert list(missing.sentences()) == ["2 batches could not be read"]
+    assert list(missing.sentences()) == [
+        "what is older than 2026-11-23 13:30:00Z was let go by the headend, at least in part",
+        "2 batches could not be read",
+    ]
 
 
 @pytest.mark.parametrize("form", Form)

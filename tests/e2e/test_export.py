@@ -9,7 +9,7 @@ import trio
 from processes import Api, eventually, open_api, running
 
 BATTERY = "demo-01-bess-1"
-WANTED = 2
+WANTED_S = 2
 
 
 async def complete(api: Api, until: datetime) -> bool:
@@ -21,14 +21,14 @@ async def complete(api: Api, until: datetime) -> bool:
 async def test_an_export_holds_what_the_api_tells(tmp_path: Path) -> None:
     """Every sample of a few seconds of a demo, once, in Parquet, with nothing missing."""
     file = tmp_path / "demo.parquet"
-    begin = datetime.now(UTC)
-    end = begin + timedelta(seconds=WANTED)
     async with running(
         "demo", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--no-auth"
     ) as demo:
         greeting = await demo.wait_printed("Ctrl-C ends it.")
         url = re.search(r"API +(http://\S+)/docs", greeting)
         assert url is not None
+        begin = datetime.now(UTC)
+        end = begin + timedelta(seconds=WANTED_S)
         async with open_api(url[1]) as api:
             await eventually(lambda: complete(api, end), within_s=20, what="a complete range")
             span = f"from={begin:%FT%TZ}&to={end:%FT%TZ}"
