@@ -12,6 +12,7 @@ from dercp.api.problems import (
     IDEMPOTENCY_KEY_REUSED,
     INVALID_BODY,
     NOT_FOUND,
+    STORE_UNAVAILABLE,
     TOO_MANY_DISPATCHES,
     UNKNOWN_TARGET,
     UNSUPPORTED_TARGET,
@@ -21,13 +22,14 @@ from dercp.api.problems import (
 from dercp.api.queries import Query
 from dercp.api.resources import Megawatts, Resource, micros, moment, moment_or_none
 from dercp.api.routes import BodyCall, Call, Reply
-from dercp.headend.errors import DeskBusy, KeyReused, UnknownTarget
+from dercp.headend.errors import DeskBusy, KeyReused, StoreAwaited, UnknownTarget
 from dercp.model.dispatch import (
     AssetTarget,
     Dispatch,
     DispatchError,
     DispatchRequest,
     DispatchState,
+    PortfolioTarget,
     SiteTarget,
     Source,
     Target,
@@ -67,10 +69,11 @@ class DispatchBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetResource(Resource, omit_defaults=True, frozen=True, kw_only=True):
-    """What a dispatch is for: one of the two."""
+    """What a dispatch is for: one of the three."""
 
     asset_id: str | UnsetType = UNSET
     site_id: str | UnsetType = UNSET
+    portfolio_id: str | UnsetType = UNSET
 
 
 class TimelineResource(Resource, omit_defaults=True, frozen=True, kw_only=True):
@@ -129,6 +132,8 @@ async def submit(call: BodyCall[DispatchBody]) -> Reply[DispatchResource]:
     except DispatchError as error:
         faults = [Fault(pointer=f"#{error.pointer}", detail=error.detail, reason=error.reason)]
         raise Refusal(DISPATCH_REFUSED, error.detail, faults=faults) from error
+    except StoreAwaited as error:
+        raise _store_unavailable(error) from error
     except DeskBusy as error:
         raise Refusal(TOO_MANY_DISPATCHES, str(error), retry_after_s=error.retry_after_s) from error
     return Reply(
@@ -139,10 +144,17 @@ async def submit(call: BodyCall[DispatchBody]) -> Reply[DispatchResource]:
 
 async def get_dispatch(call: Call[Query]) -> DispatchResource:
     """One dispatch with its timeline."""
-    dispatch = await call.services.desk.dispatch(call.id)
+    try:
+        dispatch = await call.services.desk.dispatch(call.id)
+    except StoreAwaited as error:
+        raise _store_unavailable(error) from error
     if dispatch is None:
         raise Refusal(NOT_FOUND, f"there is no dispatch {call.id[:80]!r}")
     return dispatch_resource(dispatch)
+
+
+def _store_unavailable(error: StoreAwaited) -> Refusal:
+    return Refusal(STORE_UNAVAILABLE, str(error), retry_after_s=error.retry_after_s)
 
 
 def request_of(body: DispatchBody, now_us: int) -> DispatchRequest:
@@ -217,6 +229,8 @@ def target_resource(target: Target) -> TargetResource:
             return TargetResource(asset_id=asset_id)
         case SiteTarget(site_id):
             return TargetResource(site_id=site_id)
+        case PortfolioTarget(portfolio_id):
+            return TargetResource(portfolio_id=portfolio_id)
         case _:
             assert_never(target)
 

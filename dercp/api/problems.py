@@ -126,6 +126,13 @@ TOO_MANY_DISPATCHES = ProblemType(
     "Too many dispatches wait",
     "No dispatch was made. Try again after Retry-After seconds, with the same key.",
 )
+STORE_UNAVAILABLE = ProblemType(
+    "store-unavailable",
+    503,
+    "Dispatches cannot be written or looked up now",
+    "The store is away, busy or full. No dispatch was made. What is live is served as ever; try "
+    "again after Retry-After seconds, with the same key.",
+)
 FOREIGN_ORIGIN = ProblemType(
     "foreign-origin",
     403,
@@ -195,6 +202,7 @@ CATALOGUE: tuple[ProblemType, ...] = (
     UNSUPPORTED_TARGET,
     IDEMPOTENCY_KEY_REUSED,
     TOO_MANY_DISPATCHES,
+    STORE_UNAVAILABLE,
     TOO_MANY_SUBSCRIPTIONS,
     INTERNAL_ERROR,
     NOT_READY,

@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from actors import Actor, ActorStopped, Context, Envelope, MailboxFull
-from dercp.headend.errors import DeskBusy, KeyReused, UnknownTarget
+from dercp.headend.errors import DeskBusy, KeyReused, StoreAwaited, UnknownTarget
 from dercp.headend.messages import (
     AssetsReachable,
     AssetsUnreachable,
@@ -326,5 +326,5 @@ def _without_submits(
     """What must be worked on; who hands in a dispatch is asked to come again."""
     for envelope in batch:
         if isinstance(envelope.body, Submit):
-            envelope.refuse(DeskBusy(RETRY_S, "the store takes nothing now"))
+            envelope.refuse(StoreAwaited(RETRY_S, "the store takes nothing now"))
     return [each for each in batch if not isinstance(each.body, Submit)]

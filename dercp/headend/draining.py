@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 from actors import Actor, Context
 from dercp.headend.patience import retry_s
 from dercp.headend.views import DrainState, DrainView
-from dercp.store.errors import LogFull, StoreError
+from dercp.store.errors import LogFull, StoreAway, StoreError
 from dercp.store.records import GapRecord, Quarantined
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ log = structlog.get_logger()
 # What comes within this time goes together; more of it waits only for the batch before.
 LOOK_EVERY_S = 0.25
 BATCH_FRAMES_MAX = 1_000
+# A store that keeps a row for each sample takes about a second for so many.
+BATCH_SAMPLES_MAX = 25_000
 # Of one call of the store. One that hangs for longer is taken for gone.
 STORE_WITHIN_S = 60.0
 REFUSED_REASON = "refused_by_store"
@@ -74,11 +77,12 @@ class DrainingActor(Actor[None]):
         Twice: a crash between the store's commit and the log's mark repeats a batch; the
             store knows each frame and each gap by its name.
         Store away, busy or full: the batch is tried again after a random share of a wait that
-            doubles from 0.5 to 10 s. Meanwhile the log keeps what comes.
+            doubles from 0.5 to 3 s. Meanwhile the log keeps what comes.
         A frame refused for good: found by halving the batch, kept aside in the log's file and
             declared in the store as a gap. When no more can be kept aside, nothing is drained.
         Pace: what came in a quarter of a second; when behind, batches as large as they may be,
-            one after the other.
+            one after the other. One that a busy store did not take is tried as a quarter of it,
+            and the next ones grow again.
     """
 
     def __init__(self, drain: Drain, counts: Counter[str], clock: Clock) -> None:
@@ -87,6 +91,7 @@ class DrainingActor(Actor[None]):
         self._clock = clock
         self._mark = drain.log.drain_statistics().drained
         self._failures = 0
+        self._batch_max = BATCH_FRAMES_MAX
 
     async def run(self, context: Context[None]) -> None:
         """Batch after batch, until told to end."""
@@ -97,21 +102,25 @@ class DrainingActor(Actor[None]):
 
     async def _step(self, random: Random) -> float:
         """One batch, and how long to wait for the next."""
-        drain = self._drain
-        if self._mark == drain.log.drain_statistics().end:
+        drain, before = self._drain, self._drain.log.drain_statistics()
+        if self._mark == before.end:
             drain.state, drain.oldest_us = DrainState.DRAINED, None
             return LOOK_EVERY_S
         try:
-            part = await drain.log.undrained(self._mark, BATCH_FRAMES_MAX)
+            part = _bounded(await drain.log.undrained(self._mark, self._batch_max))
             if part.frames:
                 drain.oldest_us = part.frames[0].ingest_time_us
             with trio.fail_after(STORE_WITHIN_S):
                 await self._bring(part)
+        except StoreAway as error:
+            return self._wait(error, random)
         except (StoreError, trio.TooSlowError) as error:
+            self._batch_max = max(1, self._batch_max // 4)
             return self._wait(error, random)
         self._go_on(part)
-        behind = drain.log.drain_statistics().end.position - self._mark.position
-        return 0.0 if behind >= BATCH_FRAMES_MAX else LOOK_EVERY_S
+        # What has come meanwhile may gather; what was there before may not wait.
+        is_behind = part.mark.position < before.end.position
+        return 0.0 if is_behind else LOOK_EVERY_S
 
     async def _bring(self, part: Undrained) -> None:
         """Have all of it in the store or kept aside, and noted as such."""
@@ -170,6 +179,7 @@ class DrainingActor(Actor[None]):
         if drain.state is DrainState.WAITING:
             log.info("drain_resumed", position=part.mark.position)
         self._mark, self._failures = part.mark, 0
+        self._batch_max = min(BATCH_FRAMES_MAX, 2 * self._batch_max)
         drain.state, drain.waiting_since_us = DrainState.DRAINING, None
         if part.frames:
             drain.oldest_us = part.frames[-1].ingest_time_us
@@ -189,6 +199,19 @@ class DrainingActor(Actor[None]):
         drain.state, drain.last_error = DrainState.WAITING, why
         self._failures += 1
         return retry_s(self._failures - 1, random)
+
+
+def _bounded(part: Undrained) -> Undrained:
+    """So many of its frames, at least one, as do not hold too many samples."""
+    samples = 0
+    for count, frame in enumerate(part.frames):
+        samples += frame.samples
+        if samples > BATCH_SAMPLES_MAX and count:
+            mark = replace(part.mark, position=part.positions[count - 1])
+            frames, positions = part.frames[:count], part.positions[:count]
+            # What is damaged behind these is met, and counted, again.
+            return replace(part, frames=frames, positions=positions, mark=mark, corrupt=0)
+    return part
 
 
 class _Refused(NamedTuple):

@@ -17,5 +17,9 @@ class DeskBusy(Exception):
         self.retry_after_s = retry_after_s
 
 
+class StoreAwaited(DeskBusy):
+    """The store takes or gives no dispatch now; it is tried again."""
+
+
 class HistoryUnavailable(Exception):
     """History cannot be read now; the sentence of the store says why."""

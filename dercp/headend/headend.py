@@ -21,7 +21,7 @@ from actors import (
 )
 from dercp.headend import parts
 from dercp.headend.desk import RETRY_S
-from dercp.headend.errors import DeskBusy
+from dercp.headend.errors import DeskBusy, StoreAwaited
 from dercp.headend.history_reader import HistoryReader
 from dercp.headend.messages import DrainAgent, Submit
 from dercp.headend.operations import HeadendOperations
@@ -72,7 +72,7 @@ class DeskFront:
             DeskBusy: It was not taken in time; the same key makes a repetition safe.
         """
         if self._book.stuck_because:
-            raise DeskBusy(RETRY_S, "the store takes nothing now")
+            raise StoreAwaited(RETRY_S, "the store takes nothing now")
         message = Submit(request=request, key=key, fingerprint=fingerprint)
         try:
             return await self._desk.ask(message, within_s=self._submit_within_s)
@@ -83,7 +83,7 @@ class DeskFront:
         """A dispatch in its newest state.
 
         Raises:
-            DeskBusy: It is not remembered here, and the store cannot be read now.
+            StoreAwaited: It is not remembered here, and the store cannot be read now.
         """
         remembered = self._book.get(dispatch_id)
         if remembered is not None:
@@ -91,7 +91,7 @@ class DeskFront:
         try:
             return await self._ledger.get(dispatch_id)
         except PASSING as error:
-            raise DeskBusy(RETRY_S, "the store cannot be read now") from error
+            raise StoreAwaited(RETRY_S, "the store cannot be read now") from error
 
 
 class Headend:

@@ -22,7 +22,7 @@ PASSING = (StoreAway, StoreBusy, StoreFull)
 """What a store says that passes without a restart of the headend."""
 
 RETRY_FIRST_S = 0.5
-RETRY_MAX_S = 10.0
+RETRY_MAX_S = 3.0
 
 
 async def until_it_answers(ask: Callable[[], Awaitable[T]], random: Random) -> T:

@@ -18,7 +18,13 @@ from dercp.headend.changes import (
     Sample,
     Subject,
 )
-from dercp.headend.errors import DeskBusy, HistoryUnavailable, KeyReused, UnknownTarget
+from dercp.headend.errors import (
+    DeskBusy,
+    HistoryUnavailable,
+    KeyReused,
+    StoreAwaited,
+    UnknownTarget,
+)
 from dercp.headend.history_views import (
     BucketPage,
     GapView,
@@ -418,9 +424,11 @@ class FakeDesk:
         self.keys: dict[str, tuple[str, str]] = {}
         self.requests: list[DispatchRequest] = []
         self.busy_for_s: float | None = None
+        self.store_away = False
 
     async def submit(self, request: DispatchRequest, *, key: str, fingerprint: str) -> Dispatch:
         """As the port says."""
+        self._see_store()
         if self.busy_for_s is not None:
             raise DeskBusy(self.busy_for_s)
         if key in self.keys:
@@ -441,7 +449,12 @@ class FakeDesk:
 
     async def dispatch(self, dispatch_id: str) -> Dispatch | None:
         """As the port says."""
+        self._see_store()
         return self.dispatches.get(dispatch_id)
+
+    def _see_store(self) -> None:
+        if self.store_away:
+            raise StoreAwaited(1.0, "the store takes nothing now")
 
 
 class FakeOperations:

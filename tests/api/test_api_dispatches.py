@@ -217,6 +217,15 @@ async def test_a_busy_desk(client: CheckedClient, headend: FakeHeadend) -> None:
     assert answer.headers["retry-after"] == "1"
 
 
+async def test_a_store_that_is_away(client: CheckedClient, headend: FakeHeadend) -> None:
+    """503 says when to come back, to who hands in and to who looks up."""
+    headend.desk.store_away = True
+    for answer in (await client.dispatch(BODY), await client.get("/dispatches/d0")):
+        assert answer.status == 503
+        assert answer.problem == "store-unavailable"
+        assert answer.headers["retry-after"] == "1"
+
+
 async def test_a_timeline_is_told(client: CheckedClient, headend: FakeHeadend) -> None:
     """States with their times and sources, the edge's own clock where it spoke."""
     await client.dispatch(BODY)

@@ -16,7 +16,7 @@ from actors import Crashed
 from dercp.headend.history_views import HistorySpan
 from dercp.headend.views import DrainState, DrainView
 from dercp.model.asset import standard_point
-from dercp.store.errors import StoreAway
+from dercp.store.errors import StoreAway, StoreBusy
 from dercp.store.records import Appended, FrameRecord, HistoryLimits
 from dercp.wire import v1
 
@@ -45,15 +45,18 @@ def frame(sequence: int) -> FrameRecord:
 
 
 class FussyHistory(MemoryHistory):
-    """A store that will never take batches of some numbers."""
+    """A store that will never take batches of some numbers, and not many at once."""
 
     def __init__(
-        self, disk: MemoryDisk, limits: HistoryLimits | None, refused: Collection[int]
+        self, disk: MemoryDisk, limits: HistoryLimits | None, refused: Collection[int], at_most: int
     ) -> None:
         super().__init__(disk, limits or HistoryLimits())
         self._refused_numbers = refused
+        self._at_most = at_most
 
     async def append(self, frames: Sequence[FrameRecord]) -> Appended:
+        if len(frames) > self._at_most:
+            raise StoreBusy("canceling statement due to statement timeout")
         if any(frame.sequence in self._refused_numbers for frame in frames):
             raise ValueError("cannot be stored: invalid byte sequence")
         return await super().append(frames)
@@ -61,13 +64,13 @@ class FussyHistory(MemoryHistory):
 
 @asynccontextmanager
 async def drained_by(
-    disk: MemoryDisk, elsewhere: MemoryDisk, refused: Collection[int] = ()
+    disk: MemoryDisk, elsewhere: MemoryDisk, refused: Collection[int] = (), *, at_most: int = 1_000
 ) -> AsyncIterator[tuple[MemoryHistory, Plant]]:
     """A headend, and the log that it drains, for a test to append to."""
 
     @asynccontextmanager
     async def fussy(disk: MemoryDisk, limits: HistoryLimits | None) -> AsyncIterator[MemoryHistory]:
-        yield FussyHistory(disk, limits, refused)
+        yield FussyHistory(disk, limits, refused, at_most)
 
     async with (
         open_plant(disk, elsewhere=elsewhere, open_there=fussy) as plant,
@@ -151,7 +154,7 @@ async def test_while_the_store_is_away_telemetry_is_taken_as_ever(autojump_clock
         assert system.ready
         assert "does not answer" in system.degraded_because
         assert "60 batches wait in the log" in system.degraded_because
-        assert 6 < plant.count("drain_retries") < 60
+        assert 20 < plant.count("drain_retries") < 80
 
         elsewhere.on_write = lambda: None
         await trio.sleep(11.0)
@@ -291,3 +294,26 @@ def test_whatever_the_store_does_it_ends_with_everything_once(data: st.DataObjec
             assert plant.events.of(Crashed) == []
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+async def test_a_busy_store_is_given_less_at_a_time(autojump_clock: Clock) -> None:
+    """A batch that is too much for it would be too much for ever."""
+    disk, elsewhere = MemoryDisk(), MemoryDisk()
+    async with drained_by(disk, elsewhere, at_most=70) as (log, plant):
+        await log.append([frame(n) for n in range(1, 801)])
+        await trio.sleep(60.0)
+        assert at(elsewhere) == list(range(1, 801))
+        assert drain_of(plant).state is DrainState.DRAINED
+
+
+async def test_a_batch_has_so_many_samples(autojump_clock: Clock) -> None:
+    """However many frames they are in; a larger frame goes alone."""
+    disk, elsewhere = MemoryDisk(), MemoryDisk()
+    async with drained_by(disk, elsewhere) as (log, plant):
+        await trio.sleep(1.0)
+        before = plant.count("drain_batches")
+        await log.append([replace(frame(n), samples=9_000) for n in range(1, 10)])
+        await log.append([replace(frame(10), samples=90_000)])
+        await trio.sleep(1.0)
+        assert at(elsewhere) == list(range(1, 11))
+        assert plant.count("drain_batches") - before == 6
