@@ -213,9 +213,12 @@ class Bridge:
             return StoreClosed(f"{self.place} was closed meanwhile")
         if isinstance(error, StoreAway):
             self.away = str(error)
-            # Those that nobody uses now are of the same server: they are not tried one by one.
-            while self._idle:
-                self._idle.pop().terminate()
+            # The others are of the same server: they are not tried one by one. What is held
+            # may be held no more: a server that lost its power says nothing.
+            for db in (*self._idle, self._holder):
+                if db is not None:
+                    db.terminate()
+            self._idle.clear()
         return error
 
     def _check_open(self) -> None:
@@ -223,7 +226,11 @@ class Bridge:
             raise StoreClosed(f"{self.place} was closed")
 
     async def _asyncio(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        value: T = await self._loop.run_aio_coroutine(coroutine)
+        try:
+            value: T = await self._loop.run_aio_coroutine(coroutine)
+        except asyncio.CancelledError:
+            # Not of Trio's cancelling, which comes out as Trio's: the loop has ended.
+            raise StoreClosed(f"{self.place} was closed meanwhile") from None
         return value
 
 
@@ -276,6 +283,8 @@ async def _open(url: str, settings: PostgresSettings, prepare: Work[None]) -> Db
             "search_path": "dercp",
             "timezone": "UTC",
             "jit": "off",
+            # A plan for all times looks through a day where a second was asked for.
+            "plan_cache_mode": "force_custom_plan",
             "statement_timeout": str(round(settings.statement_s * 1_000)),
             "lock_timeout": str(round(settings.statement_s * 1_000)),
             # A machine that lost its power does not hold its locks for ever,
@@ -288,7 +297,7 @@ async def _open(url: str, settings: PostgresSettings, prepare: Work[None]) -> Db
     )
     try:
         await prepare(db)
-    except BaseException:
+    except (Exception, asyncio.CancelledError):
         db.terminate()
         raise
     return db

@@ -15,17 +15,20 @@ SELECT day, pruned_position, h.last_position FROM history_day AS h, extent AS e
 WHERE h.last_position > greatest($1, pruned_position) AND first_time_us < $3 AND last_time_us >= $2
 ORDER BY day LIMIT $4
 """
-# `upto` adds up what is to be sent: the rest of a page is not read from the disk.
+# Spool by spool, each in the order of its index. `upto` adds up what is to be sent: the rest of a page is not read from the disk.
 _FRAMES = """
 SELECT position, spool_key, sequence, registration_id, ingest_time_us, first_time_us,
   last_time_us, samples, payload
 FROM (
   SELECT *, sum(octet_length(payload)) OVER (ORDER BY position) - octet_length(payload) AS upto
   FROM (
-    SELECT * FROM frame
-    WHERE day = $1 AND spool_key = ANY($2::bigint[]) AND position > $3
-      AND first_time_us < $5 AND last_time_us >= $4
-    ORDER BY position LIMIT $6
+    SELECT f.* FROM unnest($2::bigint[]) AS wanted (spool_key), LATERAL (
+      SELECT * FROM frame
+      WHERE day = $1 AND frame.spool_key = wanted.spool_key AND position > $3
+        AND first_time_us < $5 AND last_time_us >= $4
+      ORDER BY position LIMIT $6
+    ) AS f
+    ORDER BY f.position LIMIT $6
   ) AS found
 ) AS counted
 WHERE upto < $7

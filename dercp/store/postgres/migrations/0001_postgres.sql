@@ -148,7 +148,8 @@ CREATE TABLE frame (
   payload         bytea NOT NULL,
   PRIMARY KEY (position, day)
 ) PARTITION BY LIST (day);
-CREATE INDEX frame_by_time ON frame (spool_key, last_time_us);
+-- A day's frames of a spool in the order of the log, their times looked at in the index alone.
+CREATE INDEX frame_by_spool ON frame (spool_key, position, last_time_us, first_time_us);
 
 -- Sequences logged or declared; they outlive the frames, and no batch gets past them twice.
 CREATE TABLE stretch (
