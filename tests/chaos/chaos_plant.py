@@ -195,11 +195,7 @@ class Run:
             self._complaints.append(f"{name}: said to be complete until {until_us} only")
 
     def _applied_late(self) -> list[str]:
-        """Setpoints that first reached a device after their deadline, or after their end.
-
-        An edge reads the headend's time off what arrives, so on a link that delays
-        everything it is late by that delay: see `dercp.edge.headend_time`.
-        """
+        """Setpoints that first reached a device after their deadline, or after their end."""
         late = []
         for site in self.sites:
             for device in site.devices.values():
@@ -208,7 +204,7 @@ class Run:
                     request = self._requests[setpoint_mw]
                     by_us = request.until_us if setpoint_mw in begun else request.deliver_by_us
                     begun.add(setpoint_mw)
-                    if at_us > by_us + us_from_s(LINKS.delay_s_max):
+                    if at_us > by_us:
                         late.append(f"{setpoint_mw} MW at {at_us}, due by {by_us}")
         return late
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from random import Random
 
 import pytest
 import structlog
@@ -31,13 +32,14 @@ from dercp.edge.desk import Desk
 from dercp.edge.device import DeviceActor
 from dercp.edge.device_connection import ConnectionState
 from dercp.edge.spool import open_memory_outbox
+from dercp.link import LinkError
 from dercp.model.asset import Fallback, FallbackValue
 from dercp.model.bounds import Bounds
 from dercp.model.quality import Quality, Reason
 from dercp.model.reading import Reading
 from dercp.model.time import Clock
 from dercp.wire import v1
-from dercp.wire.envelope import encode_downlink
+from dercp.wire.envelope import decode_uplink, encode_downlink
 
 
 @asynccontextmanager
@@ -368,6 +370,78 @@ async def test_the_headends_clock_decides_and_not_the_edges(
         await call.wait_state("completed", "timely")
     assert call.states("late") == ["expired"]
     assert trio.current_time() >= 15
+
+
+class LaggingCall(MemoryCall):
+    """A call whose messages are up to two seconds on their way, up and down, in order."""
+
+    def __init__(self, nursery: trio.Nursery, draw: Random) -> None:
+        super().__init__()
+        self.accepted_at_us: dict[str, int] = {}
+        self._nursery = nursery
+        self._draw = draw
+        self._up_s = self._down_s = 0.0
+
+    async def send(self, message: bytes) -> None:
+        """Leave the edge; arrive later."""
+        await trio.lowlevel.checkpoint()
+        update = decode_uplink(message).dispatch_update
+        if update is not None and update.state is v1.DispatchState.ACKED:
+            self.accepted_at_us[update.dispatch_id] = virtual_clock()
+        self._up_s = self._later(self._up_s)
+        self._nursery.start_soon(self._arrive, message, self._up_s)
+
+    async def _arrive(self, message: bytes, at_s: float) -> None:
+        await trio.sleep_until(at_s)
+        if decode_uplink(message).hello is not None:
+            PaperHeadend.welcome(self)
+        await super().send(message)
+
+    def _say(self, said: bytes | LinkError | None) -> None:
+        self._down_s = self._later(self._down_s)
+        self._nursery.start_soon(self._deliver, said, self._down_s)
+
+    async def _deliver(self, said: bytes | LinkError | None, at_s: float) -> None:
+        await trio.sleep_until(at_s)
+        super()._say(said)
+
+    def _later(self, last_s: float) -> float:
+        return max(last_s + 1e-6, trio.current_time() + self._draw.choice((0.0, 0.1, 2.0)))
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_no_dispatch_is_accepted_late_whatever_the_link_does(
+    autojump_clock: MockClock, nursery: trio.Nursery, device: FakeDevice, seed: int
+) -> None:
+    """By the headend's true clock; what comes well in time is accepted all the same."""
+    draw = Random(seed)
+    call = LaggingCall(nursery, draw)
+
+    @asynccontextmanager
+    async def dial() -> AsyncIterator[MemoryCall]:
+        await trio.lowlevel.checkpoint()
+        yield call
+
+    settings = config(asset_config("bess-1", device))
+    run = partial(run_agent, settings, clock=lambda: 0, dial=dial, seed=seed)
+    async with trio.open_nursery() as running_agent:
+        await running_agent.start(run)
+        deliver_by_us: dict[str, int] = {}
+        await call.wait_heard("hello")
+        for number in range(60):
+            await trio.sleep(draw.uniform(0, 3))
+            order = dispatch(f"d-{number}", deliver_within_s=draw.choice((1.0, 2.0, 3.0, 30.0)))
+            deliver_by_us[order.dispatch_id] = order.deliver_by_us
+            call.say(dispatch=order)
+        await trio.sleep(10)
+        running_agent.cancel_scope.cancel("the test is over")
+    late = {
+        name: at_us - deliver_by_us[name]
+        for name, at_us in call.accepted_at_us.items()
+        if at_us >= deliver_by_us[name]
+    }
+    assert not late
+    assert 15 < len(call.accepted_at_us) < 60
 
 
 async def test_a_message_held_up_does_not_turn_the_headends_clock_back(
