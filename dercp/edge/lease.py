@@ -180,8 +180,12 @@ def end(book: Book, lease: Lease, word: Cancelled) -> Step:
 
 
 def abandon(book: Book) -> Step:
-    """The agent stops: nobody is left to end the leases later, so they end now."""
-    return _end(book, leases_of(book), Cancelled(reason=DispatchReason.EDGE_STOPPED))
+    """The agent stops: nobody is left to end the lease in force later, so it ends now.
+
+    What waits for its start stays: an agent that is back in time goes on with the plan.
+    """
+    ended = () if book.in_force is None else (book.in_force,)
+    return _end(book, ended, Cancelled(reason=DispatchReason.EDGE_STOPPED))
 
 
 def written(book: Book, lease: Lease, word: Applied) -> Step:

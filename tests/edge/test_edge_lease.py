@@ -194,12 +194,12 @@ def test_a_device_that_comes_back_is_told_again() -> None:
     assert said(leases.reopened(booked(lease("a")), 60.0)) == ["fall back, then a completed"]
 
 
-def test_an_agent_that_stops_ends_all_leases() -> None:
-    """Nobody is left to do it later."""
-    book = booked(lease("a"), lease("b", start_s=60, until_s=90))
+def test_an_agent_that_stops_ends_the_lease_in_force() -> None:
+    """Nobody is left to do it later; a plan waits for the agent's return."""
+    book = booked(lease("a"), later := lease("b", start_s=60, until_s=90))
     step = leases.abandon(book)
-    assert said(step) == ["b cancelled", "fall back, then a cancelled"]
-    assert step.book == Book(None, (), owes_fallback=True)
+    assert said(step) == ["fall back, then a cancelled"]
+    assert step.book == Book(None, (later,), owes_fallback=True)
 
 
 def test_the_schedule_is_bounded() -> None:

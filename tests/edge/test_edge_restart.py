@@ -243,6 +243,31 @@ async def test_a_lease_goes_on_after_a_kill(autojump_clock: MockClock, life: Lif
     assert outcome.asked_mwh == pytest.approx(1 / 60)
 
 
+async def test_a_plan_waits_for_an_agent_that_was_stopped(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """In order, by its service manager: the block in force ends, the next one begins in time."""
+    headend, device = PaperHeadend(), FakeDevice()
+    settings = replace(config(asset_config("bess-1", device)), data_dir=tmp_path)
+    run = partial(run_agent, settings, clock=virtual_clock, dial=headend.dial)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(run)
+        call = await headend.call()
+        call.say(dispatch=dispatch("d-1", until_in_s=60))
+        call.say(dispatch=dispatch("d-2", setpoint_mw=-1.0, start_in_s=60, until_in_s=120))
+        await call.wait_state("following", "d-1")
+        await call.wait_state("acked", "d-2")
+        nursery.cancel_scope.cancel("stopped")
+    assert call.states("d-1")[-1] == "cancelled"
+    async with trio.open_nursery() as nursery:
+        await nursery.start(run)
+        call = await headend.call(2)
+        await call.wait_state("completed", "d-2")
+        nursery.cancel_scope.cancel("the test is over")
+    assert device.told == ["release", 1.0, "release", "release", -1.0, "release"]
+    assert trio.current_time() == pytest.approx(120, abs=2)
+
+
 async def test_a_lease_that_ended_while_nobody_was_there_is_no_success(
     autojump_clock: MockClock, life: Life
 ) -> None:
