@@ -15,6 +15,7 @@ from dercp.store.errors import (
     DuplicateKey,
     DuplicateSession,
     LogFull,
+    StoreAway,
     StoreClosed,
     StoreFailed,
     StoreFull,
@@ -68,6 +69,7 @@ class MemoryDisk:
         full: Every write fails as on a full disk.
         log_full: The log takes no telemetry; all else is written.
         broken: Everything fails as on a disk that is no more.
+        away: Everything fails as with a server that does not answer.
         write_takes_s: How long a write takes, on Trio's clock.
         on_write: Called before a write takes effect. If it cuts the power, this one still
             does; if it raises, it does not.
@@ -79,6 +81,7 @@ class MemoryDisk:
         self.full = False
         self.log_full = False
         self.broken = False
+        self.away = False
         self.write_takes_s = 0.0
         self.on_write: Callable[[], None] = lambda: None
         self.power_cuts = 0
@@ -148,6 +151,8 @@ class MemoryStore:
             raise StoreClosed("the store is closed")
         if self._disk.broken:
             raise StoreFailed("input/output error in memory")
+        if self._disk.away:
+            raise StoreAway("the server in memory does not answer")
 
     async def _writing(self) -> None:
         await self._reading()
@@ -363,6 +368,8 @@ class MemoryHistory:
             raise StoreClosed("the history is closed")
         if self._disk.broken:
             raise StoreFailed("input/output error in memory")
+        if self._disk.away:
+            raise StoreAway("the server in memory does not answer")
 
     async def _writing(self, count: int) -> None:
         await self._reading()
