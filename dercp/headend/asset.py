@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from actors import Actor, ActorStopped, Context, MailboxFull
+from actors import Actor, Context
 from dercp.headend.messages import (
     AssetMessage,
     AssetsUnreachable,
@@ -11,10 +11,10 @@ from dercp.headend.messages import (
     DeliveryFailed,
     DeskRef,
     Detached,
-    SendDispatch,
 )
+from dercp.headend.routes import hand_over
 from dercp.headend.twin import Twin
-from dercp.model.dispatch import Dispatch, DispatchReason
+from dercp.model.dispatch import DispatchReason
 
 
 class AssetActor(Actor[AssetMessage]):
@@ -33,6 +33,7 @@ class AssetActor(Actor[AssetMessage]):
         if context.restarts:
             await self._desk.tell(
                 AssetsUnreachable(
+                    site_id=None,
                     asset_ids=(self._twin.spec.asset_id,),
                     reason=DispatchReason.HEADEND_RESTARTED,
                 )
@@ -49,22 +50,10 @@ class AssetActor(Actor[AssetMessage]):
                 if self._twin.link == link:
                     self._twin.link = None
             case Deliver(dispatch=dispatch):
-                failure = self._pass_on(dispatch)
+                failure = hand_over(self._twin.link, dispatch)
                 if failure is not None:
                     await self._desk.tell(
                         DeliveryFailed(dispatch_id=dispatch.dispatch_id, reason=failure)
                     )
             case _:
                 assert_never(message)
-
-    def _pass_on(self, dispatch: Dispatch) -> DispatchReason | None:
-        """Give it to the session; the answer says why that failed."""
-        if self._twin.link is None:
-            return DispatchReason.OFFLINE
-        try:
-            self._twin.link.session.tell_nowait(SendDispatch(dispatch=dispatch))
-        except MailboxFull:
-            return DispatchReason.SESSION_OVERLOADED
-        except ActorStopped:
-            return DispatchReason.LINK_LOST
-        return None

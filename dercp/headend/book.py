@@ -4,7 +4,7 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from dercp.model.dispatch import AssetTarget, Dispatch, next_deadline_us
+from dercp.model.dispatch import Dispatch, Target, next_deadline_us
 
 # So many outdated deadlines may wait for their time beside those in force.
 OUTDATED_MAX = 1_000
@@ -16,6 +16,7 @@ class DispatchBook:
     Characteristics:
         Bound: the desk takes no more than `dispatches_open_max` open ones. Of ended ones
             `ended_max`; the longest ended is forgotten first and then read from the ledger.
+            The ended parts of an open dispatch stay as long as it is open.
 
     Attributes:
         stuck_because: Why the desk cannot write at the moment; empty when it can.
@@ -25,8 +26,10 @@ class DispatchBook:
         self._ended_max = ended_max
         self._grace_s = grace_s
         self._open: dict[str, Dispatch] = {}
-        self._open_by_asset: dict[str, dict[str, None]] = {}
+        self._open_by_target: dict[Target, dict[str, None]] = {}
         self._ended: OrderedDict[str, Dispatch] = OrderedDict()
+        # Ended parts of dispatches that are open.
+        self._parts: dict[str, Dispatch] = {}
         # (deadline, id); those that are no longer in force are passed over.
         self._deadlines: list[tuple[int, str]] = []
         self.stuck_because = ""
@@ -34,14 +37,19 @@ class DispatchBook:
     def clear(self) -> None:
         """Forget everything, before it is read anew from the ledger."""
         self._open.clear()
-        self._open_by_asset.clear()
+        self._open_by_target.clear()
         self._ended.clear()
+        self._parts.clear()
         self._deadlines.clear()
         self.stuck_because = ""
 
     def get(self, dispatch_id: str) -> Dispatch | None:
         """A dispatch by id, unless the book has forgotten it."""
-        return self._open.get(dispatch_id) or self._ended.get(dispatch_id)
+        return (
+            self._open.get(dispatch_id)
+            or self._parts.get(dispatch_id)
+            or self._ended.get(dispatch_id)
+        )
 
     def put(self, dispatch: Dispatch) -> None:
         """Show the newest state of a dispatch."""
@@ -54,27 +62,36 @@ class DispatchBook:
         dispatch_id, target = dispatch.dispatch_id, dispatch.request.target
         deadline_us, former_us = self._deadline_us(dispatch), self._deadline_in_force(dispatch_id)
         self._open[dispatch_id] = dispatch
-        if isinstance(target, AssetTarget):
-            self._open_by_asset.setdefault(target.asset_id, {})[dispatch_id] = None
+        self._open_by_target.setdefault(target, {})[dispatch_id] = None
         if deadline_us is not None and deadline_us != former_us:
             heapq.heappush(self._deadlines, (deadline_us, dispatch_id))
             self._drop_outdated()
 
     def _put_ended(self, dispatch: Dispatch) -> None:
         dispatch_id, target = dispatch.dispatch_id, dispatch.request.target
-        if self._open.pop(dispatch_id, None) is not None and isinstance(target, AssetTarget):
-            of_asset = self._open_by_asset[target.asset_id]
-            del of_asset[dispatch_id]
-            if not of_asset:
-                del self._open_by_asset[target.asset_id]
-        self._ended[dispatch_id] = dispatch
-        self._ended.move_to_end(dispatch_id)
+        if self._open.pop(dispatch_id, None) is not None:
+            of_target = self._open_by_target[target]
+            del of_target[dispatch_id]
+            if not of_target:
+                del self._open_by_target[target]
+        if dispatch.parent_id in self._open:
+            self._parts[dispatch_id] = dispatch
+            return
+        self._remember(dispatch)
+        for part in dispatch.children:
+            ended = self._parts.pop(part, None)
+            if ended is not None:
+                self._remember(ended)
+
+    def _remember(self, dispatch: Dispatch) -> None:
+        self._ended[dispatch.dispatch_id] = dispatch
+        self._ended.move_to_end(dispatch.dispatch_id)
         if len(self._ended) > self._ended_max:
             self._ended.popitem(last=False)
 
-    def open_of(self, asset_id: str) -> list[Dispatch]:
-        """The open dispatches of an asset, oldest first."""
-        return [self._open[each] for each in self._open_by_asset.get(asset_id, ())]
+    def open_of(self, target: Target) -> list[Dispatch]:
+        """The open dispatches for exactly this target, oldest first."""
+        return [self._open[each] for each in self._open_by_target.get(target, ())]
 
     def open_dispatches(self) -> Iterator[Dispatch]:
         """All that have not ended."""

@@ -14,52 +14,74 @@ from typing import TYPE_CHECKING, assert_never
 import structlog
 import trio
 
-from actors import Actor, ActorStopped, Context, Envelope, MailboxFull
-from dercp.headend.errors import DeskBusy, KeyReused, StoreAwaited, UnknownTarget
+from actors import Actor, Context, Envelope
+from dercp.headend.errors import (
+    DeskBusy,
+    DispatchEnded,
+    FleetMoved,
+    KeyReused,
+    StoreAwaited,
+    UnknownDispatch,
+    UnknownTarget,
+)
+from dercp.headend.groups import Groups
 from dercp.headend.messages import (
     AssetsReachable,
     AssetsUnreachable,
-    Deliver,
+    Cancel,
+    CancelSchedule,
     DeliveryFailed,
     DeskMessage,
     EdgeSaid,
     Submit,
+    SubmitSchedule,
 )
 from dercp.headend.patience import PASSING, until_it_answers
 from dercp.headend.round import Round
+from dercp.headend.routes import may_speak, route_of
+from dercp.headend.submissions import RETRY_S, Submissions
 from dercp.model.dispatch import (
     AssetTarget,
+    Cancelled,
     Dispatch,
-    DispatchError,
-    DispatchLimits,
     DispatchReason,
     DispatchState,
     Sent,
+    SiteTarget,
+    Source,
+    Target,
     Tick,
     TimelineEntry,
     Undelivered,
-    check_request,
-    submit,
+    cancel_due,
 )
 from dercp.model.errors import ModelError
 from dercp.store.ports import COMMIT_ITEMS_MAX
-from dercp.store.records import IdempotencyRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dercp.headend.book import DispatchBook
     from dercp.headend.feed import ChangeFeed
+    from dercp.headend.planner import Planner
     from dercp.headend.roster import Roster
     from dercp.headend.settings import HeadendSettings
-    from dercp.headend.twin import Twin
     from dercp.model.time import Clock
     from dercp.store.ports import DispatchLedger
 
 log = structlog.get_logger()
 
-# How often a dispatch whose session had no room, or a full store, is tried again.
-RETRY_S = 1.0
+# What somebody waits for at the desk, and why he may not get it.
+ASKED = (Submit, SubmitSchedule, Cancel, CancelSchedule)
+REFUSALS = (
+    ModelError,
+    KeyReused,
+    UnknownTarget,
+    UnknownDispatch,
+    DispatchEnded,
+    FleetMoved,
+    DeskBusy,
+)
 # The wall clock may be set while the desk sleeps, so it looks at least so often.
 NAP_S_MAX = 5.0
 
@@ -71,6 +93,7 @@ class DeskActor(Actor[DeskMessage]):
         self,
         book: DispatchBook,
         roster: Roster,
+        planner: Planner,
         ledger: DispatchLedger,
         counts: Counter[str],
         feed: ChangeFeed,
@@ -81,21 +104,26 @@ class DeskActor(Actor[DeskMessage]):
     ) -> None:
         self._book = book
         self._roster = roster
+        self._groups = Groups(planner, roster, new_id)
+        self._submissions = Submissions(
+            book, planner, self._groups, settings=settings, new_id=new_id
+        )
         self._ledger = ledger
         self._counts = counts
         self._feed = feed
         self._settings = settings
         self._clock = clock
-        self._new_id = new_id
         # Deliveries to be taken back in the next round.
         self._failed: list[DeliveryFailed] = []
+        # Groups to be looked at in the next round.
+        self._unsettled: tuple[str, ...] = ()
         # When what was taken back goes out again (trio.current_time()).
         self._retry_at = math.inf
 
     async def on_start(self, context: Context[DeskMessage]) -> None:
         """Take up what was open when the headend, or this desk, went down."""
         self._book.clear()
-        reopened = await until_it_answers(self._ledger.open, context.random)
+        reopened = await until_it_answers(self._reopen, context.random)
         for dispatch in reopened:
             self._book.put(dispatch)
         self._failed = [
@@ -105,10 +133,21 @@ class DeskActor(Actor[DeskMessage]):
             for dispatch in reopened
             if dispatch.state is DispatchState.SENT
         ]
+        self._unsettled = tuple(each.dispatch_id for each in reopened if each.is_group)
         # When only the desk was restarted, the links are there still.
         self._retry_at = trio.current_time() + RETRY_S
         if reopened:
             log.info("dispatches_reopened", open=len(reopened), undelivered=len(self._failed))
+
+    async def _reopen(self) -> list[Dispatch]:
+        """All that is open, then the ended parts of what is open."""
+        reopened = await self._ledger.open()
+        open_ids = {dispatch.dispatch_id for dispatch in reopened}
+        for dispatch in tuple(reopened):
+            for part_id in dispatch.children:
+                if part_id not in open_ids and (part := await self._ledger.get(part_id)):
+                    reopened.append(part)
+        return reopened
 
     async def run(self, context: Context[DeskMessage]) -> None:
         """Round after round: what has come, and what time has brought."""
@@ -122,7 +161,7 @@ class DeskActor(Actor[DeskMessage]):
             await self._work((*(Envelope[DeskMessage](each) for each in failed), *batch))
 
     def _nap_s(self) -> float:
-        if self._failed:
+        if self._failed or self._unsettled:
             return 0.0
         nap_s = min(NAP_S_MAX, self._retry_at - trio.current_time())
         deadline_us = self._book.next_deadline_us()
@@ -140,15 +179,19 @@ class DeskActor(Actor[DeskMessage]):
                 for envelope in batch:
                     self._decide(envelope, this)
                 self._let_time_pass(this)
+                for group_id in self._unsettled:
+                    this.touch(group_id)
+                self._settle_groups(this)
                 for dispatches, keys in this.commits(COMMIT_ITEMS_MAX):
                     await self._ledger.commit(dispatches, keys)
             except PASSING as error:
                 self._book.stuck_because = str(error)
                 log.error("dispatches_not_written", error=str(error))
-                batch = _without_submits(batch)
+                batch = _without_asked(batch)
                 await trio.sleep(RETRY_S)
             else:
                 self._book.stuck_because = ""
+                self._unsettled = ()
                 self._act(this)
                 return
 
@@ -156,36 +199,46 @@ class DeskActor(Actor[DeskMessage]):
         """Read what this round needs and the book does not have."""
         for envelope in batch:
             match envelope.body:
-                case Submit(key=key):
+                case Submit(key=key) | SubmitSchedule(key=key):
                     known = await self._ledger.find_key(self._settings.tenant_id, key)
                     if known is not None:
                         this.known_keys[key] = known
                         await self._fetch_dispatch(known.dispatch_id, this)
-                case EdgeSaid(dispatch_id=dispatch_id):
+                case Cancel(dispatch_id=dispatch_id):
                     await self._fetch_dispatch(dispatch_id, this)
+                case EdgeSaid(dispatch_id=dispatch_id):
+                    await self._fetch_family(dispatch_id, this)
                 case _:
                     pass
 
-    async def _fetch_dispatch(self, dispatch_id: str, this: Round) -> None:
-        if this.get(dispatch_id) is None:
-            fetched = await self._ledger.get(dispatch_id)
-            if fetched is not None:
-                this.fetched[dispatch_id] = fetched
+    async def _fetch_family(self, dispatch_id: str, this: Round) -> None:
+        """A dispatch with all that its state may change, up to the one that was handed in."""
+        dispatch = await self._fetch_dispatch(dispatch_id, this)
+        while dispatch is not None and dispatch.parent_id is not None:
+            dispatch = await self._fetch_dispatch(dispatch.parent_id, this)
+            if dispatch is not None:
+                for part_id in dispatch.children:
+                    await self._fetch_dispatch(part_id, this)
+
+    async def _fetch_dispatch(self, dispatch_id: str, this: Round) -> Dispatch | None:
+        known = this.get(dispatch_id)
+        if known is None:
+            known = await self._ledger.get(dispatch_id)
+            if known is not None:
+                this.fetched[dispatch_id] = known
+        return known
 
     # --- deciding: nothing here awaits, and nothing is seen outside of the round
 
     def _decide(self, envelope: Envelope[DeskMessage], this: Round) -> None:
         match envelope.body:
-            case Submit() as asked:
-                try:
-                    this.answers.append((envelope, self._take(asked, this)))
-                except (ModelError, KeyReused, UnknownTarget, DeskBusy) as error:
-                    envelope.refuse(error)
-            case AssetsReachable(asset_ids=asset_ids):
-                for dispatch in self._open_of(asset_ids, this):
+            case Submit() | SubmitSchedule() | Cancel() | CancelSchedule():
+                self._answer(envelope, this)
+            case AssetsReachable(site_id=site_id, asset_ids=asset_ids):
+                for dispatch in self._open_of(site_id, asset_ids, this):
                     self._send(dispatch, this)
-            case AssetsUnreachable(asset_ids=asset_ids, reason=reason):
-                for dispatch in self._open_of(asset_ids, this):
+            case AssetsUnreachable(site_id=site_id, asset_ids=asset_ids, reason=reason):
+                for dispatch in self._open_of(site_id, asset_ids, this):
                     self._take_back(dispatch, reason, this)
             case DeliveryFailed(dispatch_id=dispatch_id, reason=reason):
                 failed = this.get(dispatch_id)
@@ -196,49 +249,66 @@ class DeskActor(Actor[DeskMessage]):
             case _:
                 assert_never(envelope.body)
 
-    def _take(self, asked: Submit, this: Round) -> Dispatch:
-        known = this.known_keys.get(asked.key)
-        if known is not None:
-            if known.fingerprint != asked.fingerprint:
-                raise KeyReused
-            repeated = this.get(known.dispatch_id)
-            assert repeated is not None  # noqa: S101 - a key lives as long as its dispatch
-            return repeated
-        target = asked.request.target
-        if not isinstance(target, AssetTarget):
-            raise DispatchError(
-                "target_not_supported", "/site_id", "a dispatch must name one asset_id for now"
-            )
-        twin = self._roster.twins.get(target.asset_id)
-        if twin is None:
-            raise UnknownTarget(f"no asset {target.asset_id} has been registered")
-        check_request(asked.request, twin.spec, this.now_us, DispatchLimits())
-        if self._book.open_count() + this.added_count() >= self._settings.dispatches_open_max:
-            this.counts["dispatches_turned_away"] += 1
-            raise DeskBusy(RETRY_S, "too many dispatches have not ended yet")
-        dispatch_id = self._new_id(this.now_us)
-        dispatch = submit(dispatch_id, self._settings.tenant_id, asked.request, this.now_us)
-        this.add(
-            dispatch,
-            IdempotencyRecord(
-                tenant_id=self._settings.tenant_id,
-                key=asked.key,
-                fingerprint=asked.fingerprint,
-                dispatch_id=dispatch_id,
-                created_us=this.now_us,
-            ),
-        )
-        return self._send(dispatch, this)
+    def _answer(self, envelope: Envelope[DeskMessage], this: Round) -> None:
+        """Take in what somebody waits for, or refuse it; he is answered when it is durable."""
+        try:
+            dispatch, to_send = self._take(envelope.body, this)
+        except REFUSALS as error:
+            envelope.refuse(error)
+            return
+        for each in to_send:
+            self._send(each, this)
+        this.answers.append((envelope, dispatch))
 
-    def _send(self, dispatch: Dispatch, this: Round) -> Dispatch:
+    def _take(self, asked: DeskMessage, this: Round) -> tuple[Dispatch, tuple[Dispatch, ...]]:
+        """What was asked for, and all that is to be sent on account of it."""
+        match asked:
+            case Submit():
+                return self._submissions.take(asked, this)
+            case SubmitSchedule():
+                return self._submissions.take_schedule(asked, this)
+            case Cancel():
+                dispatch = this.get(asked.dispatch_id)
+                if dispatch is None:
+                    raise UnknownDispatch(f"there is no dispatch {asked.dispatch_id}")
+                if dispatch.is_final and dispatch.state is not DispatchState.CANCELLED:
+                    raise DispatchEnded(dispatch)
+                return dispatch, self._withdraw(dispatch, asked.detail, this)
+            case CancelSchedule():
+                blocks = [
+                    this.get(each.dispatch_id) or each
+                    for each in self._book.open_dispatches()
+                    if each.request.schedule_id == asked.schedule_id and each.parent_id is None
+                ]
+                if not blocks:
+                    raise UnknownDispatch(f"nothing is open of schedule {asked.schedule_id}")
+                told = [each for b in blocks for each in self._withdraw(b, asked.detail, this)]
+                return blocks[0], tuple(told)
+            case _:
+                raise AssertionError(f"nobody waits for an answer to {asked}")
+
+    def _withdraw(self, dispatch: Dispatch, detail: str, this: Round) -> tuple[Dispatch, ...]:
+        """Let a dispatch and its parts end early; those that an edge is to be told of."""
+        word = Cancelled(source=Source.OPERATOR, reason=DispatchReason.OPERATOR, detail=detail)
+        withdrawn = this.advance(dispatch, word)
+        to_tell = [withdrawn]
+        for part_id in dispatch.children:
+            part = this.get(part_id)
+            if part is not None:
+                to_tell += self._withdraw(part, detail, this)
+        return tuple(to_tell)
+
+    def _send(self, dispatch: Dispatch, this: Round) -> None:
         """Mark it as sent, to be put on its way once that is durable, if there is a link."""
-        twin = self._twin(dispatch)
-        if twin is None or twin.link is None or dispatch.state is not DispatchState.SUBMITTED:
-            return dispatch
-        sent = this.advance(dispatch, Sent())
-        if sent.state is DispatchState.SENT:
-            this.deliveries[sent.dispatch_id] = (twin, sent)
-        return sent
+        route = route_of(dispatch.request.target, self._roster)
+        if route is None or not route.is_up:
+            return
+        if cancel_due(dispatch):
+            this.deliveries[dispatch.dispatch_id] = (route, dispatch)
+        elif dispatch.state is DispatchState.SUBMITTED:
+            sent = this.advance(dispatch, Sent())
+            if sent.state is DispatchState.SENT:
+                this.deliveries[sent.dispatch_id] = (route, sent)
 
     def _take_back(self, dispatch: Dispatch, reason: str, this: Round) -> None:
         """It did not get through. The asset may be back, or on a newer session, in a moment."""
@@ -247,12 +317,10 @@ class DeskActor(Actor[DeskMessage]):
 
     def _hear(self, said: EdgeSaid, this: Round) -> None:
         dispatch = this.get(said.dispatch_id)
-        twin = self._twin(dispatch) if dispatch is not None else None
         if (
             dispatch is None
-            or twin is None
-            or twin.agent_id != said.agent_id
             or dispatch.revision != said.revision
+            or not may_speak(said.agent_id, dispatch.request.target, self._roster)
         ):
             this.counts["dispatch_updates_refused"] += 1
             return
@@ -270,16 +338,25 @@ class DeskActor(Actor[DeskMessage]):
             if due is not None:
                 this.advance(due, Tick(self._settings.dispatch_grace_s))
 
-    def _open_of(self, asset_ids: Sequence[str], this: Round) -> list[Dispatch]:
+    def _settle_groups(self, this: Round) -> None:
+        """Let each group follow what has changed of its parts; it may be divided anew."""
+        for dispatch_id in this.touched_groups():
+            group = this.get(dispatch_id)
+            if group is not None:
+                for part in self._groups.settle(group, this):
+                    self._send(part, this)
+
+    def _open_of(
+        self, site_id: str | None, asset_ids: Sequence[str], this: Round
+    ) -> list[Dispatch]:
+        targets: list[Target] = [AssetTarget(asset_id) for asset_id in asset_ids]
+        if site_id is not None:
+            targets.append(SiteTarget(site_id))
         return [
             this.get(dispatch.dispatch_id) or dispatch
-            for asset_id in asset_ids
-            for dispatch in self._book.open_of(asset_id)
+            for target in targets
+            for dispatch in self._book.open_of(target)
         ]
-
-    def _twin(self, dispatch: Dispatch) -> Twin | None:
-        target = dispatch.request.target
-        return self._roster.twins.get(target.asset_id) if isinstance(target, AssetTarget) else None
 
     # --- acting: all of it is durable
 
@@ -294,20 +371,11 @@ class DeskActor(Actor[DeskMessage]):
         for envelope, dispatch in this.answers:
             # The newest word of this very round.
             envelope.reply(this.get(dispatch.dispatch_id))
-        for twin, dispatch in this.deliveries.values():
-            self._put_on_its_way(twin, dispatch)
-
-    def _put_on_its_way(self, twin: Twin, dispatch: Dispatch) -> None:
-        try:
-            if twin.ref is None:
-                raise ActorStopped(f"{twin.spec.asset_id}: has no actor yet")
-            twin.ref.tell_nowait(Deliver(dispatch=dispatch))
-        except (MailboxFull, ActorStopped):
-            self._failed.append(
-                DeliveryFailed(
-                    dispatch_id=dispatch.dispatch_id, reason=DispatchReason.ASSET_OVERLOADED
-                )
-            )
+        for route, dispatch in this.deliveries.values():
+            if not route.deliver_nowait(dispatch):
+                reason = DispatchReason.ASSET_OVERLOADED
+                failed = DeliveryFailed(dispatch_id=dispatch.dispatch_id, reason=reason)
+                self._failed.append(failed)
 
     def _note(self, dispatch: Dispatch, entry: TimelineEntry) -> None:
         self._counts[f"dispatches_{entry.state}"] += 1
@@ -320,11 +388,11 @@ class DeskActor(Actor[DeskMessage]):
         )
 
 
-def _without_submits(
+def _without_asked(
     batch: Sequence[Envelope[DeskMessage]],
 ) -> Sequence[Envelope[DeskMessage]]:
-    """What must be worked on; who hands in a dispatch is asked to come again."""
+    """What must be worked on; who waits for an answer is asked to come again."""
     for envelope in batch:
-        if isinstance(envelope.body, Submit):
+        if isinstance(envelope.body, ASKED):
             envelope.refuse(StoreAwaited(RETRY_S, "the store takes nothing now"))
-    return [each for each in batch if not isinstance(each.body, Submit)]
+    return [each for each in batch if not isinstance(each.body, ASKED)]

@@ -1,5 +1,8 @@
 """What the headend refuses, as types."""
 
+from dercp.model.dispatch import Dispatch
+from dercp.model.plan import Difference
+
 
 class KeyReused(Exception):
     """The Idempotency-Key belongs to a dispatch with another body."""
@@ -23,3 +26,23 @@ class StoreAwaited(DeskBusy):
 
 class HistoryUnavailable(Exception):
     """History cannot be read now; the sentence of the store says why."""
+
+
+class FleetMoved(Exception):
+    """The plan that was shown is not the one that would be carried out now."""
+
+    def __init__(self, differences: tuple[Difference, ...]) -> None:
+        super().__init__("the fleet has moved since the preview; ask for a new one")
+        self.differences = differences
+
+
+class UnknownDispatch(Exception):
+    """There is no dispatch by this id."""
+
+
+class DispatchEnded(Exception):
+    """The dispatch has ended already, so it cannot be ended early."""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        super().__init__(f"dispatch {dispatch.dispatch_id} has ended: {dispatch.state}")
+        self.dispatch = dispatch

@@ -10,7 +10,6 @@ import structlog
 import trio
 
 from actors import (
-    ActorError,
     ActorStopped,
     Crashed,
     Escalated,
@@ -20,13 +19,11 @@ from actors import (
     open_system,
 )
 from dercp.headend import parts
-from dercp.headend.desk import RETRY_S
-from dercp.headend.errors import DeskBusy, StoreAwaited
+from dercp.headend.desk_front import DeskFront
 from dercp.headend.history_reader import HistoryReader
-from dercp.headend.messages import DrainAgent, Submit
+from dercp.headend.messages import DrainAgent
 from dercp.headend.operations import HeadendOperations
 from dercp.headend.parts import Ground
-from dercp.headend.patience import PASSING
 from dercp.headend.reader import RosterReader
 from dercp.headend.supervision import RESTART
 
@@ -34,64 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from actors import Event, System
-    from dercp.headend.book import DispatchBook
     from dercp.headend.draining import Drain
     from dercp.headend.listener import Door
     from dercp.headend.messages import DeskRef
     from dercp.headend.settings import HeadendSettings
-    from dercp.model.dispatch import Dispatch, DispatchRequest
     from dercp.model.time import Clock
-    from dercp.store.ports import DispatchLedger, History, Store
+    from dercp.store.ports import History, Store
 
 log = structlog.get_logger()
-
-
-class DeskFront:
-    """The desk as the API sees it: hand in a dispatch, look one up."""
-
-    def __init__(
-        self,
-        desk: DeskRef,
-        book: DispatchBook,
-        ledger: DispatchLedger,
-        *,
-        submit_within_s: float,
-    ) -> None:
-        self._desk = desk
-        self._book = book
-        self._ledger = ledger
-        self._submit_within_s = submit_within_s
-
-    async def submit(self, request: DispatchRequest, *, key: str, fingerprint: str) -> Dispatch:
-        """Take a dispatch, durably, before this returns.
-
-        Raises:
-            KeyReused: The key was used with another body.
-            UnknownTarget: No such asset.
-            DispatchError: The request is outside what the asset allows.
-            DeskBusy: It was not taken in time; the same key makes a repetition safe.
-        """
-        if self._book.stuck_because:
-            raise StoreAwaited(RETRY_S, "the store takes nothing now")
-        message = Submit(request=request, key=key, fingerprint=fingerprint)
-        try:
-            return await self._desk.ask(message, within_s=self._submit_within_s)
-        except ActorError as error:
-            raise DeskBusy(RETRY_S) from error
-
-    async def dispatch(self, dispatch_id: str) -> Dispatch | None:
-        """A dispatch in its newest state.
-
-        Raises:
-            StoreAwaited: It is not remembered here, and the store cannot be read now.
-        """
-        remembered = self._book.get(dispatch_id)
-        if remembered is not None:
-            return remembered
-        try:
-            return await self._ledger.get(dispatch_id)
-        except PASSING as error:
-            raise StoreAwaited(RETRY_S, "the store cannot be read now") from error
 
 
 class Headend:
@@ -102,6 +49,7 @@ class Headend:
         reader: The latest of everything.
         history: What was logged of it.
         desk: Where dispatches are handed in and looked up.
+        portfolios: Sites and assets that are dispatched as one, by id.
         feed: What changes.
         operations: Totals, the tree, readiness.
         door: The gRPC listener's port and counters.
@@ -120,8 +68,14 @@ class Headend:
         self.reader = RosterReader(ground.roster, settings=settings, clock=ground.clock)
         self.history = HistoryReader(store.registry, ground.archive, settings=settings)
         self.desk = DeskFront(
-            desk, ground.book, store.dispatches, submit_within_s=settings.submit_within_s
+            desk,
+            ground.book,
+            ground.planner,
+            store.dispatches,
+            clock=ground.clock,
+            within_s=settings.submit_within_s,
         )
+        self.portfolios = ground.portfolios
         self.feed = ground.feed
         self.operations = operations
         self.door = door

@@ -9,6 +9,7 @@ from dercp.headend.facts import SessionFacts
 from dercp.headend.twin import Link, Twin
 from dercp.model.asset import Registration
 from dercp.model.dispatch import Dispatch, DispatchEvent, DispatchRequest
+from dercp.model.schedule import Schedule
 from dercp.store.records import FrameRecord, GapRecord
 from dercp.wire.v1 import RejectCode
 
@@ -21,7 +22,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SendDispatch(Message, frozen=True):
-    """Put this dispatch on the stream."""
+    """Put this dispatch on the stream, or the wish to end it if it is withdrawn."""
 
     dispatch: Dispatch
 
@@ -65,7 +66,7 @@ class Detached(Message, frozen=True):
 
 
 class Deliver(Message, frozen=True):
-    """Hand this dispatch to whoever carries the asset."""
+    """Hand this dispatch, or the wish to end it, to whoever carries the asset or site."""
 
     dispatch: Dispatch
 
@@ -93,7 +94,7 @@ class SessionDown(Message, frozen=True):
     reason: str
 
 
-SiteMessage = SessionUp | SessionDown
+SiteMessage = SessionUp | SessionDown | Deliver
 
 
 # --- to the fleet
@@ -165,17 +166,49 @@ class Submit(Message, Question[Dispatch], frozen=True):
     request: DispatchRequest
     key: str
     fingerprint: str
+    # Of a preview: the dispatch is refused when the plan would be another one now.
+    plan_token: str = ""
+
+
+class SubmitSchedule(Message, Question[Dispatch], frozen=True):
+    """Take all blocks of a schedule; answered with the first, once all are durable.
+
+    The schedule gets its id here.
+    """
+
+    schedule: Schedule
+    key: str
+    fingerprint: str
+
+
+class Cancel(Message, Question[Dispatch], frozen=True):
+    """End a dispatch early, with all its parts; answered with it, once the wish is durable."""
+
+    dispatch_id: str
+    detail: str
+
+
+class CancelSchedule(Message, Question[Dispatch], frozen=True):
+    """End what is open of a schedule; answered with its first open one."""
+
+    schedule_id: str
+    detail: str
 
 
 class AssetsReachable(Message, frozen=True):
-    """A session carries these assets now: deliver what waits for them."""
+    """A session carries these assets now: deliver what waits for them, and for their site."""
 
+    site_id: str | None
     asset_ids: tuple[str, ...]
 
 
 class AssetsUnreachable(Message, frozen=True):
-    """The session of these assets is gone: what it had not answered is undelivered."""
+    """The session of these assets is gone: what it had not answered is undelivered.
 
+    `site_id` None says that only the assets are meant.
+    """
+
+    site_id: str | None
     asset_ids: tuple[str, ...]
     reason: str
 
@@ -196,7 +229,16 @@ class EdgeSaid(Message, frozen=True):
     event: DispatchEvent
 
 
-DeskMessage = Submit | AssetsReachable | AssetsUnreachable | DeliveryFailed | EdgeSaid
+DeskMessage = (
+    Submit
+    | SubmitSchedule
+    | Cancel
+    | CancelSchedule
+    | AssetsReachable
+    | AssetsUnreachable
+    | DeliveryFailed
+    | EdgeSaid
+)
 
 SessionRef = Ref[SessionMessage]
 AssetRef = Ref[AssetMessage]

@@ -21,12 +21,14 @@ from dercp.headend.ingest import IngestActor, IngestFront
 from dercp.headend.intake import Intake
 from dercp.headend.listener import Door, ListenerActor
 from dercp.headend.messages import DeskMessage, DeskRef, FleetMessage, FleetRef, IngestMessage
+from dercp.headend.planner import Planner
 from dercp.headend.roster import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dercp.headend.settings import HeadendSettings
+    from dercp.model.portfolio import Portfolio
     from dercp.model.time import Clock
     from dercp.store.ports import History, Store
 
@@ -54,6 +56,8 @@ class Ground:
             ended_max=settings.dispatches_remembered_max, grace_s=settings.dispatch_grace_s
         )
         self.feed = ChangeFeed(self.roster, self.book, clock)
+        self.portfolios: dict[str, Portfolio] = {}
+        self.planner = Planner(self.roster, self.portfolios)
 
 
 def desk(ground: Ground, new_id: Callable[[int], str]) -> ChildSpec[DeskMessage]:
@@ -64,6 +68,7 @@ def desk(ground: Ground, new_id: Callable[[int], str]) -> ChildSpec[DeskMessage]
         factory=lambda: DeskActor(
             ground.book,
             ground.roster,
+            ground.planner,
             ground.store.dispatches,
             ground.counts,
             ground.feed,

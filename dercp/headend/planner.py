@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from dercp.headend.errors import UnknownTarget
 from dercp.headend.reader import freshness, readings_of
-from dercp.model.capability import capacity_of, live_of
+from dercp.model.capability import capacity_ahead, capacity_of, live_of
 from dercp.model.dispatch import (
     AssetTarget,
     GroupSpec,
@@ -18,6 +18,7 @@ from dercp.model.dispatch import (
 from dercp.model.plan import Plan, planned_for
 from dercp.model.reasons import DispatchReason
 from dercp.model.split import Capacity, Split, aggregate, excluding, split
+from dercp.model.time import us_from_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from dercp.headend.roster import Roster
     from dercp.headend.twin import Twin
     from dercp.model.asset import AssetSpec
+    from dercp.model.dispatch import DispatchRequest
     from dercp.model.portfolio import Portfolio
+
+# What starts sooner is planned with what is available now.
+PRESENT_S: Final = 60.0
 
 
 class Planner:
@@ -58,35 +63,46 @@ class Planner:
 
     def plan(
         self,
-        target: Target,
-        setpoint_mw: float,
+        request: DispatchRequest,
         now_us: int,
         *,
         without: Mapping[str, str] | None = None,
     ) -> Plan:
-        """How the setpoint would be shared now; `without` leaves members out, with a reason.
+        """How the setpoint of a request would be shared; `without` leaves members out.
+
+        A dispatch that starts later is shared by all that each may ever do: what the sun
+        gives now says nothing of tomorrow.
 
         Raises:
-            UnknownTarget: Nobody registered it, or one of its members any more.
+            UnknownTarget: Nobody registered the target, or one of its members any more.
         """
+        target = request.target
+        at_present = request.start_us - now_us <= us_from_s(PRESENT_S)
         match target:
             case AssetTarget(asset_id):
-                members: Sequence[Capacity] = (capacity(self._twin(asset_id)),)
+                members: Sequence[Capacity] = (
+                    capacity(self._twin(asset_id), at_present=at_present),
+                )
                 sites: Mapping[str, Sequence[Capacity]] = {}
             case SiteTarget(site_id):
-                members, sites = self._site_capacities(site_id), {}
+                members, sites = self._site_capacities(site_id, at_present=at_present), {}
             case PortfolioTarget(portfolio_id):
                 portfolio = self._portfolio(portfolio_id)
-                sites = {each: self._site_capacities(each) for each in portfolio.sites}
+                sites = {
+                    each: self._site_capacities(each, at_present=at_present)
+                    for each in portfolio.sites
+                }
                 members = [aggregate(each, capacities) for each, capacities in sites.items()]
-                members += [capacity(self._twin(each)) for each in portfolio.assets]
+                members += [
+                    capacity(self._twin(each), at_present=at_present) for each in portfolio.assets
+                ]
             case _:
                 assert_never(target)
-        shared = split(setpoint_mw, excluding(members, without or {}))
+        shared = split(request.setpoint_mw, excluding(members, without or {}))
         return planned_for(target, shared, now_us, _parts(shared, sites))
 
-    def _site_capacities(self, site_id: str) -> list[Capacity]:
-        return [capacity(twin) for twin in self._site(site_id)]
+    def _site_capacities(self, site_id: str, *, at_present: bool) -> list[Capacity]:
+        return [capacity(twin, at_present=at_present) for twin in self._site(site_id)]
 
     def _members_twins(self, portfolio: Portfolio) -> Iterable[Twin]:
         for site_id in portfolio.sites:
@@ -112,10 +128,12 @@ class Planner:
         return portfolio
 
 
-def capacity(twin: Twin) -> Capacity:
-    """What an asset can do now; without a link it takes no part."""
-    latest, _, stale = freshness(twin)
+def capacity(twin: Twin, *, at_present: bool) -> Capacity:
+    """What an asset can do; without a link it takes no part."""
     excluded = "" if twin.link is not None else DispatchReason.OFFLINE
+    if not at_present:
+        return capacity_ahead(twin.spec, excluded=excluded)
+    latest, _, stale = freshness(twin)
     return capacity_of(twin.spec, live_of(readings_of(latest), stale=stale), excluded=excluded)
 
 

@@ -116,7 +116,7 @@ def _by_id(entries: dict[str, T]) -> Iterator[T]:
     return (entries[each] for each in sorted(entries))
 
 
-def _freshness(twin: Twin) -> tuple[Latest | None, float | None, bool]:
+def freshness(twin: Twin) -> tuple[Latest | None, float | None, bool]:
     """The latest row, its age, and whether it must not be taken for the present."""
     latest = twin.latest.peek()
     age_s = None
@@ -131,7 +131,7 @@ def _freshness(twin: Twin) -> tuple[Latest | None, float | None, bool]:
 
 def asset_view(twin: Twin) -> AssetView:
     """The asset, and whether it can be believed now."""
-    _, age_s, stale = _freshness(twin)
+    _, age_s, stale = freshness(twin)
     return AssetView(
         spec=twin.spec,
         site_id=twin.site_id,
@@ -166,7 +166,7 @@ def values_of(latest: Latest | None) -> tuple[Sequence[float | None], tuple[Read
 
 
 def _telemetry_view(twin: Twin) -> TelemetryView:
-    latest, age_s, stale = _freshness(twin)
+    latest, age_s, stale = freshness(twin)
     units = {point.name: point.unit for point in twin.spec.points}
     return TelemetryView(
         asset_id=twin.spec.asset_id,
@@ -189,7 +189,7 @@ def _telemetry_view(twin: Twin) -> TelemetryView:
 
 
 def _member(twin: Twin) -> Member:
-    latest, age_s, stale = _freshness(twin)
+    latest, age_s, stale = freshness(twin)
     readings = {reading.point: reading for reading in readings_of(latest)}
 
     def value(point: str) -> float | None:

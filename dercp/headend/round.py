@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from dercp.model.dispatch import Dispatch, DispatchEvent, TimelineEntry, advance
+from dercp.model.dispatch import Dispatch, DispatchEvent, TimelineEntry, Transition, advance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from actors import Envelope
     from dercp.headend.book import DispatchBook
     from dercp.headend.messages import DeskMessage
-    from dercp.headend.twin import Twin
+    from dercp.headend.routes import Route
     from dercp.store.records import IdempotencyRecord
 
 
@@ -27,7 +27,7 @@ class Round:
         fetched: Dispatches the book had forgotten.
         known_keys: Whose they are; those taken in this round included.
         answers: Who waits for which dispatch.
-        deliveries: What goes out, and to whom.
+        deliveries: What goes out, and which way.
         entries: The new lines of all timelines, in order.
         counts: What else is to be counted.
     """
@@ -39,12 +39,14 @@ class Round:
         self.fetched: dict[str, Dispatch] = {}
         self.known_keys: dict[str, IdempotencyRecord] = {}
         self.answers: list[tuple[Envelope[DeskMessage], Dispatch]] = []
-        self.deliveries: dict[str, tuple[Twin, Dispatch]] = {}
+        self.deliveries: dict[str, tuple[Route, Dispatch]] = {}
         self.entries: list[tuple[Dispatch, TimelineEntry]] = []
         self.counts: Counter[str] = Counter()
         self._changed: dict[str, Dispatch] = {}
         self._added: dict[str, Dispatch] = {}
         self._keys: list[IdempotencyRecord] = []
+        # Groups of which a part has changed, in order.
+        self._touched: dict[str, None] = {}
 
     def get(self, dispatch_id: str) -> Dispatch | None:
         """The newest state of a dispatch, this round's changes included."""
@@ -55,21 +57,45 @@ class Round:
             or self.fetched.get(dispatch_id)
         )
 
-    def add(self, dispatch: Dispatch, key: IdempotencyRecord) -> None:
-        """Take a new dispatch; a repetition of its key later in this round finds it too."""
+    def add(self, dispatch: Dispatch) -> None:
+        """Take a new dispatch."""
         self._added[dispatch.dispatch_id] = dispatch
+        self.entries.append((dispatch, dispatch.timeline[0]))
+
+    def add_key(self, key: IdempotencyRecord) -> None:
+        """Take a new key; a repetition of it later in this round finds it too."""
         self._keys.append(key)
         self.known_keys[key.key] = key
-        self.entries.append((dispatch, dispatch.timeline[0]))
 
     def advance(self, dispatch: Dispatch, event: DispatchEvent) -> Dispatch:
         """The dispatch after an event."""
-        transition = advance(dispatch, event, self.now_us)
+        return self.change(advance(dispatch, event, self.now_us))
+
+    def change(self, transition: Transition) -> Dispatch:
+        """Take over what became of a dispatch."""
+        dispatch = transition.dispatch
         if transition.entry is not None:
-            into = self._added if dispatch.dispatch_id in self._added else self._changed
-            into[dispatch.dispatch_id] = transition.dispatch
-            self.entries.append((transition.dispatch, transition.entry))
-        return transition.dispatch
+            self.keep(dispatch)
+            self.entries.append((dispatch, transition.entry))
+            if dispatch.parent_id is not None:
+                self.touch(dispatch.parent_id)
+        return dispatch
+
+    def keep(self, dispatch: Dispatch) -> None:
+        """Take over a dispatch of which something has changed that adds no line to its story."""
+        into = self._added if dispatch.dispatch_id in self._added else self._changed
+        into[dispatch.dispatch_id] = dispatch
+
+    def touch(self, group_id: str) -> None:
+        """Have a group looked at, as if a part of it had changed."""
+        self._touched[group_id] = None
+
+    def touched_groups(self) -> Iterator[str]:
+        """The groups of which a part has changed, each once, those touched meanwhile too."""
+        while self._touched:
+            dispatch_id = next(iter(self._touched))
+            del self._touched[dispatch_id]
+            yield dispatch_id
 
     def added_count(self) -> int:
         """How many dispatches are new."""

@@ -23,10 +23,11 @@ from dercp.headend.messages import (
 )
 from dercp.headend.spool_report import SpoolReport
 from dercp.link import Call, LinkError, MessageTooLarge
+from dercp.model.dispatch import cancel_due
 from dercp.model.errors import ModelError
 from dercp.model.ids import check_id
 from dercp.wire import v1
-from dercp.wire.dispatch import dispatch_to_wire, event_from_update
+from dercp.wire.dispatch import cancel_to_wire, dispatch_to_wire, event_from_update
 from dercp.wire.envelope import decode_uplink, encode_downlink
 from dercp.wire.errors import WireError
 from dercp.wire.registration import registration_id
@@ -34,6 +35,7 @@ from dercp.wire.registration import registration_id
 if TYPE_CHECKING:
     from dercp.headend.messages import DeskRef, FleetRef
     from dercp.headend.settings import HeadendSettings
+    from dercp.model.dispatch import Dispatch
     from dercp.model.time import Clock
 
 # Whole messages taken from the call per wake-up; the rest waits in the call's window.
@@ -243,7 +245,7 @@ class SessionActor(Actor[SessionMessage]):
         match message:
             case SendDispatch(dispatch=dispatch):
                 if self._facts.reason is None:  # else the desk takes it back at the end
-                    await self._send(v1.Downlink(dispatch=dispatch_to_wire(dispatch)))
+                    await self._send(_order(dispatch))
             case Superseded(epoch=epoch):
                 await self._reject_and_part(
                     v1.RejectCode.SUPERSEDED, f"a newer session (epoch {epoch}) has begun"
@@ -316,3 +318,10 @@ class SessionActor(Actor[SessionMessage]):
         """Say why it is over; the first word stands. Takes effect at the next checkpoint."""
         self._facts.end(reason)
         self._scope.cancel(reason=reason)
+
+
+def _order(dispatch: Dispatch) -> v1.Downlink:
+    """What the agent is told of a dispatch: do it, or end it."""
+    if cancel_due(dispatch):
+        return v1.Downlink(cancel_dispatch=cancel_to_wire(dispatch))
+    return v1.Downlink(dispatch=dispatch_to_wire(dispatch))

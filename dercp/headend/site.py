@@ -18,6 +18,8 @@ from dercp.headend.messages import (
     AssetsReachable,
     AssetsUnreachable,
     Attached,
+    Deliver,
+    DeliveryFailed,
     DeskRef,
     Detached,
     SessionDown,
@@ -25,6 +27,7 @@ from dercp.headend.messages import (
     SiteMessage,
 )
 from dercp.headend.roster import Roster, SiteEntry
+from dercp.headend.routes import gateway_of, hand_over
 from dercp.headend.settings import HeadendSettings
 from dercp.headend.supervision import ASSETS_RESTART
 from dercp.headend.twin import Link, Twin
@@ -64,19 +67,30 @@ class SiteActor(Actor[SiteMessage]):
                 for twin in twins:
                     await self._attach(twin, link)
                 ids = tuple(twin.spec.asset_id for twin in twins)
-                await self._desk.tell(AssetsReachable(asset_ids=ids))
+                await self._desk.tell(AssetsReachable(site_id=self._entry.site_id, asset_ids=ids))
             case SessionDown(link=link, asset_ids=ids, reason=reason):
                 for asset_id in ids:
                     await self._detach(asset_id, link)
-                await self._desk.tell(AssetsUnreachable(asset_ids=ids, reason=reason))
+                await self._tell_unreachable(ids, reason)
+            case Deliver(dispatch=dispatch):
+                agent_id = gateway_of(self._entry)
+                carrier = self._roster.agents[agent_id].link if agent_id is not None else None
+                failure = hand_over(carrier, dispatch)
+                if failure is not None:
+                    await self._desk.tell(
+                        DeliveryFailed(dispatch_id=dispatch.dispatch_id, reason=failure)
+                    )
             case _:
                 assert_never(message)
 
     async def _redeliver(self) -> None:
         """What was on its way through the crashed incarnation may be lost."""
-        ids = tuple(self._entry.twins)
-        reason = DispatchReason.HEADEND_RESTARTED
-        await self._desk.tell(AssetsUnreachable(asset_ids=ids, reason=reason))
+        await self._tell_unreachable(tuple(self._entry.twins), DispatchReason.HEADEND_RESTARTED)
+
+    async def _tell_unreachable(self, ids: tuple[str, ...], reason: str) -> None:
+        await self._desk.tell(
+            AssetsUnreachable(site_id=self._entry.site_id, asset_ids=ids, reason=reason)
+        )
 
     async def _attach(self, twin: Twin, link: Link) -> None:
         if twin.ref is None:

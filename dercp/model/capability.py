@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from dercp.model.asset import AssetSpec
 from dercp.model.bounds import Bounds
@@ -29,7 +30,7 @@ from dercp.model.reading import Reading
 from dercp.model.reasons import DispatchReason
 from dercp.model.split import Capacity
 
-__all__ = ["Live", "capacity_of", "limits_of", "live_of"]
+__all__ = ["Live", "capacity_ahead", "capacity_of", "limits_of", "live_of"]
 
 _End: TypeAlias = tuple[float, DispatchReason]
 
@@ -86,6 +87,11 @@ def capacity_of(spec: AssetSpec, live: Live, *, excluded: str = "") -> Capacity:
         dead_high_mw=spec.dead_band_mw,
         excluded=excluded or (DispatchReason.STALE if live.stale else ""),
     )
+
+
+def capacity_ahead(spec: AssetSpec, *, excluded: str = "") -> Capacity:
+    """The asset as a member of a split for later: what it does now says nothing of then."""
+    return capacity_of(replace(spec, points=()), Live(), excluded=excluded)
 
 
 _POINTS = {

@@ -36,6 +36,7 @@ from dercp.wire.errors import WireError
 __all__ = [
     "EdgeWord",
     "Order",
+    "cancel_to_wire",
     "dispatch_to_wire",
     "event_from_update",
     "order_from_wire",
@@ -129,6 +130,15 @@ def dispatch_to_wire(dispatch: Dispatch) -> v1.Dispatch:
         case _:
             assert_never(request.target)
     return message
+
+
+def cancel_to_wire(dispatch: Dispatch) -> v1.CancelDispatch:
+    """The message that asks an edge to end a dispatch early."""
+    return v1.CancelDispatch(
+        dispatch_id=dispatch.dispatch_id,
+        revision=dispatch.revision,
+        reason=dispatch.timeline[-1].detail,
+    )
 
 
 def order_from_wire(message: v1.Dispatch) -> Order:

@@ -29,7 +29,7 @@ from dercp.headend.listener import Door
 from dercp.headend.settings import HeadendSettings
 from dercp.link import ClientCall, LinkError, open_call_over
 from dercp.model.asset import AssetSpec, Registration, standard_point
-from dercp.model.dispatch import AssetTarget, Dispatch, DispatchRequest
+from dercp.model.dispatch import AssetTarget, Dispatch, DispatchRequest, Target
 from dercp.model.points import Kind
 from dercp.model.time import us_from_s
 from dercp.store.records import HistoryLimits
@@ -317,23 +317,28 @@ class Plant:
         """Hand in a dispatch as the API would; `key` and `fingerprint` may be given."""
         key = fields.pop("key", None) or f"key-{next(self._keys)}"
         fingerprint = fields.pop("fingerprint", "body")
+        token = fields.pop("plan_token", "")
         request = self.request(setpoint_mw, **fields)
-        return await self.headend.desk.submit(request, key=key, fingerprint=fingerprint)
+        return await self.headend.desk.submit(
+            request, key=key, fingerprint=fingerprint, plan_token=token
+        )
 
     def request(
         self,
         setpoint_mw: float = 1.0,
         *,
         asset_id: str = "bess-1",
+        target: Target | None = None,
+        starts_in_s: float = 0.0,
         lasts_s: float = 900.0,
         deliver_within_s: float = 30.0,
     ) -> DispatchRequest:
         """What a POST asks."""
         now_us = self.clock()
         return DispatchRequest(
-            target=AssetTarget(asset_id),
+            target=target or AssetTarget(asset_id),
             setpoint_mw=setpoint_mw,
-            start_us=now_us,
+            start_us=now_us + us_from_s(starts_in_s),
             until_us=now_us + us_from_s(lasts_s),
             deliver_by_us=now_us + us_from_s(min(deliver_within_s, lasts_s)),
         )

@@ -80,8 +80,8 @@ def test_open_dispatches_of_an_asset_are_in_order() -> None:
     for name in ("d-1", "d-2", "d-3"):
         watched.put(dispatch(name))
     watched.put(after(dispatch("d-2"), Rejected(reason="x", source=Source.HEADEND)))
-    assert [each.dispatch_id for each in watched.open_of("bess-1")] == ["d-1", "d-3"]
-    assert watched.open_of("bess-2") == []
+    assert [each.dispatch_id for each in watched.open_of(AssetTarget("bess-1"))] == ["d-1", "d-3"]
+    assert watched.open_of(AssetTarget("bess-2")) == []
 
 
 def test_ended_dispatches_are_forgotten_from_the_oldest() -> None:

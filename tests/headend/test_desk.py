@@ -6,12 +6,11 @@ import pytest
 import trio
 from headend_plant import Plant, open_plant
 from memory_store import MemoryDisk
-from msgspec.structs import replace
 
 from actors import Crashed
 from actors.testing import run_deterministic
 from dercp.headend.errors import DeskBusy, KeyReused, UnknownTarget
-from dercp.model.dispatch import Dispatch, DispatchError, SiteTarget
+from dercp.model.dispatch import Dispatch, DispatchError
 
 Clock = trio.abc.Clock
 
@@ -207,15 +206,6 @@ async def test_a_setpoint_outside_the_nameplate_is_refused(autojump_clock: Clock
             await plant.submit(2.1)
         assert plant.disk.dispatches == {}
         plant.assert_unharmed()
-
-
-async def test_a_site_is_no_target_yet(autojump_clock: Clock) -> None:
-    """Refused with the pointer to the field, never half done."""
-    async with open_plant() as plant, plant.agent():
-        request = replace(plant.request(), target=SiteTarget("site-1"))
-        with pytest.raises(DispatchError) as refused:
-            await plant.headend.desk.submit(request, key="k", fingerprint="f")
-        assert refused.value.pointer == "/site_id"
 
 
 async def test_words_of_others_are_refused_and_counted(autojump_clock: Clock) -> None:

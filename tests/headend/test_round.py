@@ -37,7 +37,8 @@ def test_new_dispatches_are_written_last_and_together_with_their_keys() -> None:
         book.put(dispatch(f"d-{number}"))
         this.advance(dispatch(f"d-{number}"), Sent())
     added = dispatch("d-new")
-    this.add(added, key_of(added))
+    this.add(added)
+    this.add_key(key_of(added))
     this.advance(added, Sent())
     parts = [
         ([each.dispatch_id for each in dispatches], [each.key for each in keys])

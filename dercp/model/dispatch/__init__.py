@@ -81,6 +81,7 @@ from dercp.model.dispatch._request import (
     default_deliver_by_us,
     default_until_us,
     group_spec,
+    id_of,
 )
 from dercp.model.reasons import DispatchReason
 
@@ -129,6 +130,7 @@ __all__ = [
     "deliverable",
     "group_spec",
     "grouped",
+    "id_of",
     "next_deadline_us",
     "placement",
     "placement_of",

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from dercp.model.dispatch._advance import PROGRESS, Transition, tell
 from dercp.model.dispatch._placement import Placement, Share, ShareState, placement
 from dercp.model.dispatch._record import Dispatch, DispatchState, Source, TimelineEntry
-from dercp.model.dispatch._request import AssetTarget, PortfolioTarget, SiteTarget, Target
+from dercp.model.dispatch._request import id_of
 from dercp.model.following import combined
 from dercp.model.reasons import DispatchReason
 
@@ -121,7 +121,7 @@ def _by_target(children: Iterable[Dispatch]) -> dict[str, Dispatch]:
     """The one that counts for each target."""
     counted: dict[str, Dispatch] = {}
     for child in children:
-        key = _id_of(child.request.target)
+        key = id_of(child.request.target)
         if key not in counted or not _came_to_nothing(child) or _came_to_nothing(counted[key]):
             counted[key] = child
     return counted
@@ -188,13 +188,3 @@ def _share_state(child: Dispatch) -> ShareState:
         return ShareState.ENDED
     ended = child.state in {DispatchState.CANCELLED, DispatchState.SUPERSEDED}
     return ShareState.ENDED if ended and _was_in_force(child) else ShareState.FAILED
-
-
-def _id_of(target: Target) -> str:
-    match target:
-        case AssetTarget(asset_id):
-            return asset_id
-        case SiteTarget(site_id):
-            return site_id
-        case PortfolioTarget(portfolio_id):
-            return portfolio_id

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 import msgspec
 
@@ -34,6 +34,19 @@ class PortfolioTarget(msgspec.Struct, frozen=True, tag="portfolio"):
 
 
 Target: TypeAlias = AssetTarget | SiteTarget | PortfolioTarget
+
+
+def id_of(target: Target) -> str:
+    """What the target is called, whatever it is."""
+    match target:
+        case AssetTarget(asset_id):
+            return asset_id
+        case SiteTarget(site_id):
+            return site_id
+        case PortfolioTarget(portfolio_id):
+            return portfolio_id
+        case _:
+            assert_never(target)
 
 
 class DispatchRequest(msgspec.Struct, frozen=True, kw_only=True):
