@@ -141,7 +141,8 @@ class Bridge:
                     return await self._perform(work)
         finally:
             self.waiting -= 1
-        raise self._gone(
+        self._drop_all()
+        raise self._told(
             StoreAway(
                 f"{self.place} did not answer within {self._settings.answer_within_s:g} s; "
                 "see whether the server is overloaded, or hangs"
@@ -157,7 +158,8 @@ class Bridge:
             told = judge(error, self.place)
             if isinstance(told, StoreAway):
                 db.terminate()  # such a server, a demoted one perhaps, is not asked again
-            raise self._gone(told) from error
+                self._drop_all()
+            raise self._told(told) from error
         else:
             self.away = None
             return value
@@ -202,23 +204,27 @@ class Bridge:
             self._attempts += 1
             self._next_attempt_at = trio.current_time() + wait_s
             # No cause: asyncpg quotes from a URL that it cannot read.
-            raise self._gone(judge(error, self.place)) from None
+            raise self._told(judge(error, self.place)) from None
         self._attempts = 0
         self.connects += 1
         return db
 
-    def _gone(self, error: Exception) -> Exception:
+    def _drop_all(self) -> None:
+        """Give up what is idle: it is of the same server, and is not tried one by one.
+
+        What is held may be held no more: a server that lost its power does not say so.
+        """
+        for db in (*self._idle, self._holder):
+            if db is not None:
+                db.terminate()
+        self._idle.clear()
+
+    def _told(self, error: Exception) -> Exception:
         """The error as the caller gets it; that the server is away is remembered."""
         if self._closed:
             return StoreClosed(f"{self.place} was closed meanwhile")
         if isinstance(error, StoreAway):
             self.away = str(error)
-            # The others are of the same server: they are not tried one by one. What is held
-            # may be held no more: a server that lost its power says nothing.
-            for db in (*self._idle, self._holder):
-                if db is not None:
-                    db.terminate()
-            self._idle.clear()
         return error
 
     def _check_open(self) -> None:

@@ -10,9 +10,7 @@ from dercp.store.postgres._bridge import Db
 from dercp.store.postgres._spools import Reach
 from dercp.store.records import GapPage, GapRecord
 
-_FIELDS = """
-position, spool_key, first_sequence, last_sequence, from_us, to_us, samples, reason, declared_us
-"""
+_COLUMNS = ("position", "spool_key", *GapRecord.__struct_fields__[3:])
 _AROUND = """
 SELECT g.position, spool_key, tenant_id, agent_id, spool_id, first_sequence, last_sequence,
   from_us, to_us, samples, reason, declared_us
@@ -95,7 +93,7 @@ class Gaps:
                 for position, (key, gap) in self._known.items()
                 if position in self._changed
             ],
-            columns=[name.strip() for name in _FIELDS.split(",")],
+            columns=_COLUMNS,
         )
 
 

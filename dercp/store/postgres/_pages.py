@@ -15,7 +15,8 @@ SELECT day, pruned_position, h.last_position FROM history_day AS h, extent AS e
 WHERE h.last_position > greatest($1, pruned_position) AND first_time_us < $3 AND last_time_us >= $2
 ORDER BY day LIMIT $4
 """
-# Spool by spool, each in the order of its index. `upto` adds up what is to be sent: the rest of a page is not read from the disk.
+# Spool by spool, each in the order of its index. `upto` adds up what is to be sent: the rest of
+# a page is not read from the disk.
 _FRAMES = """
 SELECT position, spool_key, sequence, registration_id, ingest_time_us, first_time_us,
   last_time_us, samples, payload
