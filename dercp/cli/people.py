@@ -79,10 +79,13 @@ def watch(
     kind: Kind = None,
     every: Annotated[
         Duration,
-        typer.Option(parser=parse_duration, metavar="DURATION", help="How often to look."),
+        typer.Option(
+            parser=parse_duration, metavar="DURATION", help="How often to draw the table anew."
+        ),
     ] = Duration(1),  # noqa: B008 - frozen
     count: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="End after so many looks.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="End after so many tables, or updates in JSON."),
     ] = None,
     url: Url = DEFAULT_URL,
     *,
@@ -94,25 +97,25 @@ def watch(
     do now. A number with a question mark is not to be taken for the present one.
     """
     with told():
+        from dercp.cli.running import require_client, run
+
+        require_client()
         from rich.console import Console
 
-        from dercp.cli.client import ApiClient
-        from dercp.cli.clock import Pause
         from dercp.cli.output import wants_json
-        from dercp.cli.watching import Selection, Watch
+        from dercp.cli.watching import Selection, watch_headend
 
         selection = Selection(assets=tuple(asset or ()), site=site, kind=kind)
         if selection.assets and (site or kind):
             raise CommandError("name assets, or filter all of them, not both", code=Exit.USAGE)
-        watching = Watch(ApiClient(url), selection, every=every, count=count, pause=Pause())
         console = Console(highlight=False)
+        on = None if wants_json(asked=json, console=console) else console
         try:
-            if wants_json(asked=json, console=console):
-                watching.lines()
-            else:
-                watching.table(console)
-        except KeyboardInterrupt:
-            raise typer.Exit(Exit.OK) from None
+            run(lambda: watch_headend(url, selection, on, every=every, count=count))
+        except CommandError as error:
+            if error.code is Exit.INTERRUPTED:
+                raise typer.Exit(Exit.OK) from None
+            raise
 
 
 def dispatch(

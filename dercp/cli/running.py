@@ -34,14 +34,27 @@ def require_headend() -> None:
     Raises:
         CommandError: One is missing.
     """
+    _require("dercp.cli.serve", "headend")
+
+
+def require_client() -> None:
+    """See that the packages of the extra `client` are installed.
+
+    Raises:
+        CommandError: One is missing.
+    """
+    _require("dercp.client", "client")
+
+
+def _require(module: str, extra: str) -> None:
     try:
-        import_module("dercp.cli.serve")
+        import_module(module)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in _OURS:
             raise
         raise CommandError(
-            f"this command needs {missing}, which is not installed: pip install 'dercp[headend]'",
+            f"this command needs {missing}, which is not installed: pip install 'dercp[{extra}]'",
             code=Exit.UNAVAILABLE,
         ) from None
 

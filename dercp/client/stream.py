@@ -48,6 +48,7 @@ class LiveStream:
         self._nursery = nursery
         self._luck = luck
         self._stream: trio.abc.Stream | None = None
+        self._carrier = trio.CancelScope()
         self._socket: WebSocketConnection | None = None
         self._last_id = ""
         self._failures = 0
@@ -82,13 +83,7 @@ class LiveStream:
         try:
             with trio.fail_after(CONNECT_WITHIN_S):
                 self._stream = await self._host.open()
-                self._socket = await wrap_client_stream(
-                    self._nursery,
-                    self._stream,
-                    self._host.name,
-                    PATH,
-                    max_message_size=MESSAGE_BYTES_MAX,
-                )
+                self._socket = await self._nursery.start(self._carry, self._stream)
                 request = msgspec.json.encode({"subscribe": wanted, "id": NAME})
                 await self._socket.send_message(request.decode())
         except ConnectionRejected as error:
@@ -100,6 +95,29 @@ class LiveStream:
             await self.hang_up()
             raise NoHeadend(_reason(error)) from error
 
+    async def _carry(
+        self,
+        stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
+        *,
+        task_status: trio.TaskStatus[WebSocketConnection],
+    ) -> None:
+        """The life of one connection; a call that is refused fails in a task of its own."""
+        rejections: list[ConnectionRejected] = []
+        try:
+            async with trio.open_nursery() as nursery:
+                self._carrier = nursery.cancel_scope
+                socket = await wrap_client_stream(
+                    nursery, stream, self._host.name, PATH, max_message_size=MESSAGE_BYTES_MAX
+                )
+                task_status.started(socket)
+                await trio.sleep_forever()
+        except* ConnectionRejected as group:
+            rejections += [
+                each for each in group.exceptions if isinstance(each, ConnectionRejected)
+            ]
+        if rejections:
+            raise rejections[0]
+
     async def hang_up(self) -> None:
         """Let go of the connection, politely if that is quick."""
         socket, self._socket = self._socket, None
@@ -109,6 +127,7 @@ class LiveStream:
                 with trio.move_on_after(HANG_UP_WITHIN_S):
                     await socket.aclose()
         finally:
+            self._carrier.cancel("the connection is over")
             if stream is not None:
                 await trio.aclose_forcefully(stream)
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fake_api import FakeApi, agent, asset, dispatch, parsed, problem, telemetry
+from fake_api import FakeApi, agent, asset, dispatch, parsed, problem
+from fake_stream import row, streamed, telling, update
 from typer.testing import CliRunner, Result
 
 from dercp.cli import app
@@ -51,12 +52,24 @@ def test_an_empty_list_is_json_too(api: FakeApi, url: str) -> None:
     assert parsed(dercp("assets", "--url", url).stdout) == []
 
 
-def test_a_watch_ends_after_its_looks(api: FakeApi, url: str) -> None:
-    """One line for the one sample."""
-    api.items("/telemetry", telemetry(1))
-    watched = dercp("watch", "--url", url, "--every", "0.01s", "--count", "3")
-    assert watched.exit_code == Exit.OK
-    assert parsed(watched.stdout) == telemetry(1)
+def test_a_watch_ends_after_its_looks() -> None:
+    """The first picture is one, each change of it another; a line a sample."""
+    told = (update("snapshot"), telling(row(1), row(2)), update("live"), telling(row(2, time_us=0)))
+    with streamed(*told) as (url, asked):
+        watched = dercp("watch", "--url", url, "--site", "north", "--count", "2")
+    assert watched.exit_code == Exit.OK, watched.stderr
+    lines = [parsed(line) for line in watched.stdout.splitlines()]
+    assert [line["asset_id"] for line in lines] == ["bess-1", "bess-2", "bess-2"]
+    assert lines[0]["points"]["active_power_mw"] == {"value": 1.25, "unit": "MW", "quality": "good"}
+    assert asked[0]["subscribe"] == {"site_id": "north", "events": ["telemetry"]}
+
+
+def test_a_watch_of_an_asset_that_nobody_has() -> None:
+    """A misspelt id is not waited for."""
+    with streamed(update("snapshot"), update("live")) as (url, _):
+        watched = dercp("watch", "nix", "--url", url)
+    assert watched.exit_code == Exit.FAILED
+    assert watched.stderr == "error: there is no asset 'nix'\n"
 
 
 @pytest.mark.parametrize("setpoint", ["-0.5", "-.5", "-5e-1"])
@@ -218,12 +231,19 @@ def test_something_else_at_the_port_is_told(url: str, api: FakeApi) -> None:
     assert "does not speak dercp's API" in done.stderr
 
 
-def test_an_answer_of_another_shape_is_told(url: str, api: FakeApi) -> None:
+def test_an_answer_of_another_shape_is_told() -> None:
     """A headend of another release, or something that only looks like one."""
-    api.items("/telemetry", {"name": "Printer"})
+    with streamed(update("live"), update("telemetry", {"name": "Printer"})) as (where, _):
+        done = dercp("watch", "--url", where)
+    assert done.exit_code == Exit.UNAVAILABLE
+    assert "its telemetry cannot be read" in done.stderr
+
+
+def test_a_headend_without_a_stream_is_told(url: str) -> None:
+    """Of an earlier release, or something else at the port."""
     done = dercp("watch", "--url", url)
     assert done.exit_code == Exit.UNAVAILABLE
-    assert "not what this release expects" in done.stderr
+    assert "cannot be followed" in done.stderr
 
 
 def test_the_kinds_are_those_of_the_model() -> None:

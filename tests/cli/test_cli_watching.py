@@ -1,119 +1,136 @@
-"""`dercp watch`, look after look."""
+"""`dercp watch`, on virtual time."""
 
 import io
+from collections import deque
 
-import httpx
 import pytest
-from fake_api import FakeApi, FakePause, parsed, problem, telemetry
+import trio
+from fake_api import parsed
+from fake_stream import T0_US, row, telling, update
 from rich.console import Console
 
-from dercp.cli.client import ApiClient, Unavailable
 from dercp.cli.exits import CommandError
 from dercp.cli.parse import Duration
-from dercp.cli.watching import Selection, Watch
+from dercp.cli.watching import Watch
+from dercp.client import Lost, Update
 
-LATER = "2026-11-23T14:00:01Z"
-
-
-def watch(api: FakeApi, *assets: str, count: int | None = 2) -> Watch:
-    """A watch of the fake, one look a second."""
-    client = ApiClient("http://headend.example", httpx.MockTransport(api))
-    selection = Selection(assets=assets, site=None if assets else "north")
-    return Watch(client, selection, every=Duration(1), count=count, pause=FakePause())
+GONE = Lost("the connection was closed")
+SNAPSHOT = (update("snapshot"), telling(row(1), row(2)), update("live"))
 
 
-def screen(api: FakeApi, *, count: int, height: int = 10, width: int = 100) -> str:
+class Script:
+    """Tells this; numbers are pauses in seconds. Then it is silent."""
+
+    def __init__(self, *told: Update | Lost | float) -> None:
+        self._told = deque(told)
+
+    def __aiter__(self) -> "Script":
+        return self
+
+    async def __anext__(self) -> Update | Lost:
+        while self._told:
+            each = self._told.popleft()
+            if not isinstance(each, float):
+                await trio.lowlevel.checkpoint()
+                return each
+            await trio.sleep(each)
+        await trio.sleep_forever()
+        raise AssertionError("for ever is over")
+
+
+async def lines(
+    capsys: pytest.CaptureFixture[str], *told: Update | Lost | float, count: int
+) -> list[str]:
+    """What is printed for programs."""
+    await Watch(Script(*told), (), count=count).lines()
+    return capsys.readouterr().out.splitlines()
+
+
+async def screen(
+    *told: Update | Lost | float,
+    count: int,
+    named: tuple[str, ...] = (),
+    height: int = 10,
+    width: int = 100,
+) -> str:
     """What stands on a terminal at the end."""
     file = io.StringIO()
     console = Console(file=file, width=width, height=height, force_terminal=True, no_color=True)
-    watch(api, count=count).table(console)
-    return file.getvalue()
+    await Watch(Script(*told), named, count=count).table(console, Duration(1))
+    return file.getvalue().rpartition("asset ")[2]
 
 
-def test_a_sample_makes_one_line_however_often_it_is_seen(
-    capsys: pytest.CaptureFixture[str],
+async def test_a_sample_makes_one_line_however_often_it_is_told(
+    capsys: pytest.CaptureFixture[str], autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Programs get samples, not looks."""
-    first, second = telemetry(1), telemetry(1, source_time=LATER)
-    api = FakeApi().on(
-        "/telemetry", *({"items": [each], "next": None} for each in (first, first, second))
-    )
-    watch(api, count=3).lines()
-    lines = [parsed(line) for line in capsys.readouterr().out.splitlines()]
-    assert lines == [first, second]
-    assert api.asked[0].url.params["site_id"] == "north"
+    """Programs get samples; an asset without one is told once."""
+    news = telling(row(1, time_us=T0_US + 1_000_000), row(2, stale=True), row(3, time_us=None))
+    printed = await lines(capsys, *SNAPSHOT, news, news, count=3)
+    told = [parsed(line) for line in printed]
+    assert [(line["asset_id"], line["source_time"]) for line in told] == [
+        ("bess-1", "2026-11-23T14:00:00.250000Z"),
+        ("bess-2", "2026-11-23T14:00:00.250000Z"),
+        ("bess-3", None),
+        ("bess-1", "2026-11-23T14:00:01.250000Z"),
+    ]
+    assert told[0]["points"]["soc_pct"] == {
+        "value": None,
+        "unit": "%",
+        "quality": "bad",
+        "reasons": ["out_of_range"],
+    }
 
 
-def test_an_asset_without_a_sample_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """It exists, and nothing is known of it."""
-    api = FakeApi().items("/telemetry", telemetry(1, source_time=None, age_s=None, stale=True))
-    watch(api, count=3).lines()
-    assert len(capsys.readouterr().out.splitlines()) == 1
-
-
-def test_named_assets_are_asked_for_by_name(capsys: pytest.CaptureFixture[str]) -> None:
-    """In the order in which they were named."""
-    api = FakeApi()
-    for number in (1, 2):
-        api.on(f"/assets/bess-{number}/telemetry", telemetry(number))
-    watch(api, "bess-2", "bess-1", count=1).lines()
-    found = [parsed(line)["asset_id"] for line in capsys.readouterr().out.splitlines()]
-    assert found == ["bess-2", "bess-1"]
-
-
-def test_an_unknown_asset_ends_the_watch_with_its_sentence() -> None:
-    """A misspelt id is not waited for."""
-    api = FakeApi().on("/assets/nix/telemetry", problem(404, "there is no asset 'nix'"))
-    with pytest.raises(CommandError, match="there is no asset 'nix'"):
-        watch(api, "nix").lines()
-
-
-def test_no_headend_at_the_first_look_is_an_end() -> None:
-    """Nothing was seen yet: most likely the URL is wrong."""
-    with pytest.raises(Unavailable):
-        watch(FakeApi().on("/telemetry", httpx.ConnectError("refused"))).lines()
-
-
-def test_a_headend_that_goes_and_comes_is_told_once_each(
-    capsys: pytest.CaptureFixture[str],
+async def test_a_headend_that_goes_and_comes_is_told_once_each(
+    capsys: pytest.CaptureFixture[str], autojump_clock: trio.testing.MockClock
 ) -> None:
     """The lines go on by themselves; standard error says why they paused."""
-    page = {"items": [telemetry(1)], "next": None}
-    gone = httpx.ConnectError("refused")
-    watch(FakeApi().on("/telemetry", page, gone, gone, page), count=4).lines()
-    told = capsys.readouterr()
-    assert len(told.out.splitlines()) == 1
-    assert [line.partition(" ")[0] for line in told.err.splitlines()] == ["watch:", "watch:"]
-    assert "answers again" in told.err
+    back = (update("resume"), telling(row(1)), update("live"))
+    await Watch(Script(*SNAPSHOT, GONE, 5.0, *back), (), count=3).lines()
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["watch: the connection was closed", "watch: the headend answers again"]
 
 
-def test_what_a_silent_headend_said_last_never_looks_live() -> None:
+async def test_an_unknown_asset_ends_the_watch(autojump_clock: trio.testing.MockClock) -> None:
+    """A misspelt id is not waited for."""
+    with pytest.raises(CommandError, match="there is no asset 'nix'"):
+        await Watch(Script(*SNAPSHOT), ("bess-1", "nix"), count=1).lines()
+
+
+async def test_the_table_grows_older_by_itself(autojump_clock: trio.testing.MockClock) -> None:
+    """A live row says how old it is now, in the order in which assets were named."""
+    last = await screen(*SNAPSHOT, count=3, named=("bess-2", "bess-1"))
+    assert "2.4 s" in last
+    assert "live" in last
+    assert last.index("bess-2") < last.index("bess-1")
+
+
+async def test_what_a_silent_headend_said_last_never_looks_live(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     """Every number bears the mark, the state is unknown, the age goes on."""
-    page = {"items": [telemetry(1)], "next": None}
-    api = FakeApi().on("/telemetry", page, httpx.ConnectError("refused"))
-    last = screen(api, count=4).rpartition("asset ")[2]
+    last = await screen(*SNAPSHOT, GONE, count=4)
     assert "?+1.250" in last
     assert "unknown" in last
     assert "live" not in last
     assert "3.4 s" in last
-    assert "no headend answers" in last
+    assert "the connection was closed" in last
 
 
-def test_more_assets_than_lines_are_counted_not_hidden() -> None:
+async def test_a_reset_forgets(autojump_clock: trio.testing.MockClock) -> None:
+    """What the headend does not know any more is not shown."""
+    reset = (update("reset"), telling(row(2)), update("live"))
+    last = await screen(*SNAPSHOT, 0.5, *reset, count=2)
+    assert "bess-2" in last
+    assert "bess-1" not in last
+
+
+async def test_more_assets_than_lines_are_counted_not_hidden(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     """The table never scrolls away; the note says how to see the others."""
-    api = FakeApi().items("/telemetry", *(telemetry(number) for number in range(1, 51)))
-    last = screen(api, count=1, height=10, width=120)
-    assert "bess-7" in last
-    assert "bess-8" not in last
+    told = telling(*(row(number) for number in range(10, 60)))
+    last = await screen(update("snapshot"), told, update("live"), count=1, width=120)
+    assert "bess-16" in last
+    assert "bess-17" not in last
     assert "the first 7 of 50 assets" in last
-
-
-def test_ctrl_c_ends_it() -> None:
-    """The command makes exit code 0 of it."""
-    api = FakeApi().items("/telemetry", telemetry(1))
-    client = ApiClient("http://headend.example", httpx.MockTransport(api))
-    pause = FakePause(sleeps_max=2)
-    endless = Watch(client, Selection(), every=Duration(1), count=None, pause=pause)
-    with pytest.raises(KeyboardInterrupt):
-        endless.lines()
-    assert len(api.asked) == 3
