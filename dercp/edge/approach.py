@@ -114,7 +114,8 @@ class Approach:
     ) -> Move | Refused | None:
         """What is to be written now; None for nothing before `next_at_s`.
 
-        `power_mw` is what the device says is in force, or does: a ramp has to begin somewhere.
+        `power_mw` is what the device says is in force, or does: a ramp has to begin somewhere,
+        and at a power that the site allows.
         """
         clamps: tuple[Clamp, ...] = ()
         verdict = self.judge(lease, condition)
@@ -125,7 +126,7 @@ class Approach:
                 pass
             case Permitted(aim_mw):
                 pass
-        last = self._last or Written(power_mw or 0.0, -math.inf)
+        last = self._last or Written(self._guardrails.limits.nearest(power_mw or 0.0), -math.inf)
         step = next_write(aim_mw, self._guardrails, last, now_s)
         if isinstance(step, Settled) and self._aim is None:
             # A new lease says it again, for the device may have been told something else.

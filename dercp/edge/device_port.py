@@ -83,6 +83,10 @@ class DevicePort:
         await self._bounded("revert", WRITE_WITHIN_S, lambda: device.arm_revert(power_mw, after_s))
         self.refresh_at_s = trio.current_time() + after_s / REVERT_REFRESHES
 
+    def let_go(self) -> None:
+        """Put the device's own timer off no longer: somebody else has the device."""
+        self.refresh_at_s = math.inf
+
     async def _write(self, power_mw: float) -> float:
         readback_mw = await self._bounded(
             "write", WRITE_WITHIN_S, lambda: self._device.write_setpoint(power_mw)
@@ -97,7 +101,7 @@ class DevicePort:
         Raises:
             DeviceError: It is not there.
         """
-        self.refresh_at_s = math.inf
+        self.let_go()
         match self._fallback:
             case "release" if isinstance(device := self._device, SupportsRelease):
                 await self._bounded("release", WRITE_WITHIN_S, device.release)

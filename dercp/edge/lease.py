@@ -42,6 +42,7 @@ __all__ = [
     "cancel",
     "end",
     "fell_back",
+    "in_force_until_s",
     "leases_of",
     "left_alone",
     "next_deadline_s",
@@ -156,7 +157,7 @@ def tick(book: Book, now_s: float) -> Step:
     commands: list[Command] = [_say(lease, failed) for lease in missed]
     due = waiting[0] if waiting and waiting[0].start_s <= now_s else None
     current = book.in_force
-    over = _in_force_until_s(book) <= now_s
+    over = in_force_until_s(book) <= now_s
     if due is not None:
         if current is not None and not _same(current, due):
             commands.append(_say(current, Completed()) if over else _superseded(current, due))
@@ -235,7 +236,7 @@ def reopened(book: Book, now_s: float) -> Step:
 
 def next_deadline_s(book: Book) -> float:
     """When `tick` next matters; infinite when nothing is awaited."""
-    return min(_in_force_until_s(book), book.scheduled[0].start_s if book.scheduled else math.inf)
+    return min(in_force_until_s(book), book.scheduled[0].start_s if book.scheduled else math.inf)
 
 
 def leases_of(book: Book) -> tuple[Lease, ...]:
@@ -243,7 +244,7 @@ def leases_of(book: Book) -> tuple[Lease, ...]:
     return book.scheduled if book.in_force is None else (book.in_force, *book.scheduled)
 
 
-def _in_force_until_s(book: Book) -> float:
+def in_force_until_s(book: Book) -> float:
     """When the lease in force ends: at its end, or where the next block of its plan begins."""
     current = book.in_force
     if current is None:

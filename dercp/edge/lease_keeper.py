@@ -1,6 +1,7 @@
 """Carries out on a device what the lease book decides, as far as the guardrails allow it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Protocol, assert_never
 
 import msgspec
@@ -157,7 +158,7 @@ class LeaseKeeper:
     async def lock(self, reason: str | None, port: DevicePort | None) -> None:
         """The people at the site have locked the asset, or unlocked it (None)."""
         self.surroundings.locked = reason
-        await self._adjust(port)
+        await self._catch_up(port)
 
     async def observe(self, readings: Sequence[Reading], port: DevicePort) -> None:
         """A poll was answered: the setpoint in force may have to move."""
@@ -167,7 +168,7 @@ class LeaseKeeper:
                 report = self._measuring.observe(reading.value, reading.quality)
                 if report is not None:
                     self._memory.record(report)
-        await self._adjust(port)
+        await self._catch_up(port)
 
     async def tick(self, port: DevicePort | None) -> None:
         """Time has passed."""
@@ -179,7 +180,7 @@ class LeaseKeeper:
         """The device is there again, and may have forgotten everything."""
         self._approach.forget()
         if self.hands_off:
-            await self._carry_out(leases.tick(self.book, trio.current_time()), port)
+            await self._catch_up(port)
         else:
             await self._carry_out(leases.reopened(self.book, trio.current_time()), port)
 
@@ -251,7 +252,14 @@ class LeaseKeeper:
             return leases.not_written(self.book, lease, failed)
         if port is None:
             return leases.not_written(self.book, lease, Failed(detail=_NOT_CONNECTED))
+        if leases.in_force_until_s(self.book) <= trio.current_time():
+            return leases.not_written(self.book, lease, Failed(detail=_TOO_LATE))
         return await self._move(lease, port)
+
+    async def _catch_up(self, port: DevicePort | None) -> None:
+        """End first what is over by now: nothing is written for a lease whose time has passed."""
+        await self._carry_out(leases.tick(self.book, trio.current_time()), port)
+        await self._adjust(port)
 
     async def _adjust(self, port: DevicePort | None) -> None:
         """See whether the asset is still where it should be."""
@@ -306,20 +314,24 @@ class LeaseKeeper:
         with trio.move_on_after(FALL_BACK_WAITS_S):
             await self._memory.commit()
         hands_off = self.hands_off
-        if hands_off == DispatchReason.NOT_REMOTE or (hands_off and (port is None or not is_ours)):
+        if hands_off:
+            # A lock leaves the asset at its fallback, if that can be done; a switch turned to
+            # local lets nobody write.
+            if port is not None and is_ours and hands_off == DispatchReason.LOCAL_LOCKOUT:
+                with suppress(DeviceError):
+                    await port.fall_back()
+            elif port is not None:
+                port.let_go()
             return leases.left_alone(self.book, command)
         if port is None:
             return leases.not_fallen_back(self.book, command, _NOT_CONNECTED)
         try:
             await port.fall_back()
         except DeviceError as error:
-            if hands_off:
-                return leases.left_alone(self.book, command)
             return leases.not_fallen_back(self.book, command, str(error))
-        if hands_off:
-            return leases.left_alone(self.book, command)
         return leases.fell_back(self.book, command)
 
 
 _NOT_KEPT = "the disk does not take the journal, without which it might be done twice"
 _NOT_CONNECTED = "the device is not connected"
+_TOO_LATE = "its time passed while the journal was written"

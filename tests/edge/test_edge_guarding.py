@@ -228,7 +228,9 @@ async def test_local_control_ends_the_lease_and_keeps_hands_off(
 ) -> None:
     """Nothing is written, not even the fallback, before the switch is turned back."""
     asset = replace(
-        guarded(battery, remote=Remote.REQUIRED), remote_control=RemoteControl("remote", 1.0)
+        guarded(battery, remote=Remote.REQUIRED),
+        remote_control=RemoteControl("remote", 1.0),
+        revert=Revert(0.0, 9.0),
     )
     async with running(headend, asset) as (_, call):
         call.say(dispatch=dispatch(until_in_s=600))
@@ -239,6 +241,9 @@ async def test_local_control_ends_the_lease_and_keeps_hands_off(
         call.say(dispatch=dispatch("d-2"))
         await call.wait_state("rejected", "d-2")
         assert last(call, "rejected").reason == "not_remote"
+        armed = len(battery.armed)
+        await trio.sleep(20)
+        assert len(battery.armed) == armed
         assert battery.powers == [1.0]
         battery.remote = 1.0
         await trio.sleep(2)
@@ -329,6 +334,19 @@ async def test_the_end_of_a_lease_tells_what_was_measured(
     assert (outcome.followed_share, outcome.completeness) == pytest.approx((1.0, 1.0), rel=0.01)
     assert outcome.from_us == pytest.approx(asked_us, abs=100_000)
     assert outcome.to_us - outcome.from_us == pytest.approx(360_000_000, abs=100_000)
+
+
+async def test_nothing_is_written_for_a_lease_that_ended_while_the_device_was_asked(
+    autojump_clock: MockClock, headend: PaperHeadend, battery: Battery
+) -> None:
+    """A poll may take seconds; what it says then comes too late for the lease."""
+    async with running(headend, guarded(battery, soc_max_pct=90.0)) as (_, call):
+        call.say(dispatch=dispatch(setpoint_mw=-1.0, until_in_s=10))
+        await call.wait_state("applied")
+        await trio.sleep(7)
+        battery.soc_pct, battery.read_takes_s = 95.0, 4.0
+        await call.wait_state("completed")
+    assert battery.powers == [-1.0, "release"]
 
 
 async def test_a_device_that_confirms_and_does_nothing_deviates(
