@@ -367,4 +367,5 @@ def _asset_status(asset_id: str, memory: AssetMemory) -> AssetStatus:
         missed_ticks=memory.pace.missed,
         lease=lease,
         scheduled=len(book.scheduled),
+        locked=memory.keeper.surroundings.locked,
     )

@@ -20,7 +20,8 @@ from dercp.model.time import Clock, us_from_s
 
 __all__ = ["Journal", "JournalDisk", "JournalStatistics", "Unended"]
 
-ENTRIES_MAX: Final = 4096
+# A day of five-minute blocks for a hundred assets, and some; about 1 KiB each.
+ENTRIES_MAX: Final = 32_768
 # A dispatch has half a dozen words in its life; more of them swing back and forth.
 UNSENT_WORDS_MAX: Final = 16
 # Everything that may have been lost with a link, or with the headend's last second.
@@ -81,7 +82,7 @@ class Journal:
     """The last word on each dispatch, by id.
 
     Characteristics:
-        Bound: 4096 dispatches. Forgotten are the oldest that have ended and were sent; while
+        Bound: 32,768 dispatches. Forgotten are the oldest that have ended and were sent; while
             there is none of these, `admits` refuses new ones.
         Mail: the reports of a dispatch wait in order, at most 16, of which the oldest makes
             room; kept across sessions. The last word is never dropped.

@@ -46,6 +46,8 @@ class AssetStatus(msgspec.Struct, frozen=True, kw_only=True):
     missed_ticks: int
     lease: LeaseStatus | None
     scheduled: int
+    # Why the people at the site have locked it; None = they have not.
+    locked: str | None = None
 
 
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -258,7 +258,7 @@ async def test_a_lock_ends_the_lease_within_a_second(
     """The asset goes to its fallback once, and is left alone until it is unlocked."""
     asset = replace(guarded(battery), spec=replace(guarded(battery).spec, sample_interval_s=60.0))
     locks = LockoutFile(tmp_path, "edge-1")
-    async with running(headend, asset, data_dir=tmp_path) as (_, call):
+    async with running(headend, asset, data_dir=tmp_path) as (agent, call):
         call.say(dispatch=dispatch(until_in_s=250))
         call.say(dispatch=dispatch("d-2", start_in_s=300, until_in_s=400))
         await call.wait_state("applied")
@@ -268,6 +268,7 @@ async def test_a_lock_ends_the_lease_within_a_second(
         word = last(call, "cancelled")
         assert (word.dispatch_id, word.reason) == ("d-1", "local_lockout")
         assert word.detail.endswith("fan replaced")
+        assert agent.status().assets[0].locked == "fan replaced"
         call.say(dispatch=dispatch("d-3"))
         await call.wait_state("rejected", "d-3")
         assert last(call, "rejected").reason == "local_lockout"
