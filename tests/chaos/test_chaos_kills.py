@@ -1,4 +1,4 @@
-"""kill -9 of agents and headend at random moments, under load; then the audit."""
+"""kill -9 of agents and headend as processes, at random moments under load; then the audit."""
 
 import multiprocessing
 import os
@@ -20,7 +20,7 @@ from dercp.store import FrameRecord, Historian, open_history
 from dercp.wire.v1 import edge_link_pb2 as upb
 from sim.audit import Held, Ledger, audit
 
-KILLS = int(os.environ.get("DERCP_CHAOS_KILLS", "200"))
+KILLS = int(os.environ.get("DERCP_CHAOS_KILLS", "40"))
 SEED = int(os.environ.get("DERCP_CHAOS_SEED", "7"))
 # Between two kills; the long ones let agents find their headend.
 PAUSES_S = (0.0, 0.05, 0.1, 0.2, 0.3, 1.0)
@@ -125,7 +125,7 @@ async def numbers_stored(history: Historian, agent_id: str) -> dict[int, list[in
 
 
 def test_kills_at_both_ends_lose_nothing(tmp_path: Path) -> None:
-    """Hundreds of kills: every sample that reached the spool is in the history once, in order."""
+    """Every sample that reached the spool is in the history once, in order."""
     sys.stdout.write(f"DERCP_CHAOS_SEED={SEED}\n")
     moments = Random(SEED)
     ends = Ends(tmp_path)
