@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
@@ -53,7 +52,7 @@ class Intake:
     once it is durable. So is an earlier registration before the first batch under it.
 
     Characteristics:
-        Bound: `registrations_per_session_max` layouts; the longest unused is forgotten. As
+        Bound: `registrations_per_session_max` layouts; the one fetched first is forgotten. As
             many earlier registrations may be told.
         When the log is full: the batch is seen by the slots and not acknowledged; the edge
             sends it again.
@@ -79,7 +78,8 @@ class Intake:
         self._settings = settings
         self._clock = clock
         self._bulk_decoding = bulk_decoding
-        self._layouts: OrderedDict[bytes, Layout] = OrderedDict()
+        # By registration; the first is the session's own, and stays.
+        self._layouts: dict[bytes, Layout] = {}
         # Told in this session, by id; a batch under one makes it durable.
         self._told: dict[bytes, bytes] = {}
         self._told_count = 0
@@ -250,7 +250,6 @@ class Intake:
         layout = Layout(schema, tuple(self._own(spec.asset_id) for spec in registration.assets))
         self._layouts[content_id] = layout
         if len(self._layouts) > self._settings.registrations_per_session_max:
-            # The first is the session's own.
             del self._layouts[list(self._layouts)[1]]
         return layout
 
