@@ -235,6 +235,8 @@ class LeaseKeeper:
 
     def _keep(self, book: Book) -> None:
         """Take over a book, and have it remembered which leases are in it."""
+        if book is self.book:
+            return
         before = {lease.dispatch_id: lease for lease in leases.leases_of(self.book)}
         self.book = book
         for lease in leases.leases_of(book):
@@ -258,7 +260,9 @@ class LeaseKeeper:
 
     async def _catch_up(self, port: DevicePort | None) -> None:
         """End first what is over by now: nothing is written for a lease whose time has passed."""
-        await self._carry_out(leases.tick(self.book, trio.current_time()), port)
+        now_s = trio.current_time()
+        if leases.next_deadline_s(self.book) <= now_s:
+            await self._carry_out(leases.tick(self.book, now_s), port)
         await self._adjust(port)
 
     async def _adjust(self, port: DevicePort | None) -> None:
