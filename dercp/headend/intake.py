@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import structlog
 import trio
 
 from dercp.headend.messages import LogFrame, LogGap
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from dercp.model.asset import Registration
     from dercp.model.time import Clock
     from dercp.store.ports import Registry
-
-log = structlog.get_logger()
 
 REASON_CHARS_MAX = 64
 # A larger registration is read in a thread: 4 MB may take 2 s, which others would feel.
@@ -144,10 +141,8 @@ class Intake:
         if layout is None:
             try:
                 layout = await self._fetch(batch)
-            except StoreError as error:
-                log.warning(
-                    "registration_not_found_now", agent_id=self._facts.agent_id, why=str(error)
-                )
+            except StoreError:
+                # Others say loudly that the store is away.
                 self._ingest.pass_over()
                 return
         frame = layout.schema.decode(batch.payload)
