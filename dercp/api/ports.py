@@ -5,12 +5,13 @@ what is known (no await: they never wait for an actor); only what must reach the
 or an actor is async.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from actors import Node
 from dercp.headend.changes import AgentChanged, DispatchChanged, Look, News, Sample, Subject
 from dercp.headend.history_views import BucketPage, GapViews, HistorySpan, SampleKey, SamplePage
+from dercp.headend.record_views import DispatchRecord
 from dercp.headend.views import (
     AgentView,
     AssetView,
@@ -19,7 +20,11 @@ from dercp.headend.views import (
     SystemView,
     TelemetryView,
 )
-from dercp.model.dispatch import Dispatch, DispatchRequest
+from dercp.model.dispatch import Dispatch, DispatchRequest, DispatchState
+from dercp.model.plan import Plan
+from dercp.model.portfolio import Portfolio
+from dercp.model.schedule import Schedule
+from dercp.store.records import DispatchPage
 
 
 class FleetReader(Protocol):
@@ -122,25 +127,128 @@ class HistoryReader(Protocol):
 
 
 class DispatchDesk(Protocol):
-    """Where dispatches are handed in and looked up."""
+    """Where dispatches are handed in, planned, ended early and looked up.
 
-    async def submit(self, request: DispatchRequest, *, key: str, fingerprint: str) -> Dispatch:
+    What is async may be cancelled while it waits, when the caller leaves or time runs out;
+    whether there is a dispatch then, the same key tells. All of it may raise
+    `dercp.headend.errors.DeskBusy`, or its kind `StoreAwaited`: try again in `retry_after_s`.
+    """
+
+    async def submit(
+        self, request: DispatchRequest, *, key: str, fingerprint: str, plan_token: str = ""
+    ) -> Dispatch:
         """Take a dispatch, durably, before this returns.
 
-        The same key and fingerprint return the dispatch they made. May be cancelled while
-        it waits, when the caller leaves or time runs out; whether there is a dispatch then,
-        the same key tells.
+        The same key and fingerprint return the dispatch they made.
 
         Raises:
             dercp.headend.errors.KeyReused: The key was used with another body.
-            dercp.headend.errors.UnknownTarget: No such asset.
-            dercp.model.dispatch.DispatchError: The asset does not allow it (reason, pointer).
-            dercp.headend.errors.DeskBusy: Too many dispatches wait; try again in `retry_after_s`.
+            dercp.headend.errors.UnknownTarget: Nobody registered the target.
+            dercp.model.dispatch.DispatchError: The target does not allow it (reason, pointer).
+            dercp.model.plan.PlanError: The plan's token is none for this dispatch (reason).
+            dercp.headend.errors.FleetMoved: The plan would be another one now (differences).
+        """
+        ...
+
+    async def submit_schedule(self, schedule: Schedule, *, key: str, fingerprint: str) -> Dispatch:
+        """Take all blocks of a schedule, durably; the first, which bears the schedule's id.
+
+        Raises:
+            dercp.headend.errors.KeyReused: The key was used with another body.
+            dercp.headend.errors.UnknownTarget: Nobody registered the target.
+            dercp.model.dispatch.DispatchError: A block is not allowed; the pointer says which.
+        """
+        ...
+
+    def preview(self, request: DispatchRequest) -> Plan:
+        """What a dispatch would come to now; nothing is done.
+
+        Raises:
+            dercp.headend.errors.UnknownTarget: Nobody registered the target.
+            dercp.model.dispatch.DispatchError: The target does not allow it (reason, pointer).
+        """
+        ...
+
+    async def cancel(self, dispatch_id: str, detail: str) -> Dispatch:
+        """End a dispatch early; where an edge may have it, only that edge can end it.
+
+        Raises:
+            dercp.headend.errors.UnknownDispatch: There is none by this id.
+            dercp.headend.errors.DispatchEnded: It has ended otherwise.
+        """
+        ...
+
+    async def cancel_schedule(self, schedule_id: str, detail: str) -> Dispatch:
+        """End all that is open of a schedule; its first open block.
+
+        Raises:
+            dercp.headend.errors.UnknownDispatch: Nothing of it is open.
         """
         ...
 
     async def dispatch(self, dispatch_id: str) -> Dispatch | None:
         """One dispatch, ended or not; None when there was never one by this id."""
+        ...
+
+    async def page(
+        self,
+        before: int | None,
+        limit: int,
+        *,
+        asset_id: str | None = None,
+        site_id: str | None = None,
+        portfolio_id: str | None = None,
+        schedule_id: str | None = None,
+        parent_id: str | None = None,
+        state: Collection[DispatchState] | None = None,
+    ) -> DispatchPage:
+        """Dispatches that pass all filters given, newest first, from `before` on.
+
+        `asset_id`, `site_id` and `portfolio_id` are of exactly this target; `state` are those
+        that are wanted. `limit` is 1 to 1,000.
+        """
+        ...
+
+    async def record(self, dispatch_id: str) -> DispatchRecord | None:
+        """All that is known of one dispatch; None when there was never one by this id.
+
+        Raises:
+            dercp.headend.errors.HistoryUnavailable: The samples cannot be read now.
+        """
+        ...
+
+
+class Portfolios(Protocol):
+    """Sites and assets that are dispatched as one, by names of their own."""
+
+    def all(self) -> Sequence[Portfolio]:
+        """Every portfolio, sorted by id."""
+        ...
+
+    def get(self, portfolio_id: str) -> Portfolio | None:
+        """One portfolio."""
+        ...
+
+    async def put(self, portfolio: Portfolio, expected_revision: int) -> Portfolio:
+        """Write a portfolio, durably, in place of this revision; 0: there must be none.
+
+        Answers with what was written, its revision counted on.
+
+        Raises:
+            dercp.model.portfolio.PortfolioError: It cannot be right (reason, pointer).
+            dercp.headend.errors.PortfolioChanged: It is at another revision.
+            dercp.headend.errors.StoreAwaited: The store takes nothing now.
+        """
+        ...
+
+    async def remove(self, portfolio_id: str, expected_revision: int) -> None:
+        """Forget this revision of a portfolio, durably.
+
+        Raises:
+            dercp.headend.errors.PortfolioChanged: It is at another revision.
+            dercp.headend.errors.PortfolioInUse: Open dispatches name it.
+            dercp.headend.errors.StoreAwaited: The store takes nothing now.
+        """
         ...
 
 

@@ -46,3 +46,20 @@ class DispatchEnded(Exception):
     def __init__(self, dispatch: Dispatch) -> None:
         super().__init__(f"dispatch {dispatch.dispatch_id} has ended: {dispatch.state}")
         self.dispatch = dispatch
+
+
+class PortfolioChanged(Exception):
+    """The portfolio is not at the revision that was expected; `revision` 0: there is none."""
+
+    def __init__(self, portfolio_id: str, revision: int) -> None:
+        now = f"is at revision {revision}" if revision else "does not exist"
+        super().__init__(f"portfolio {portfolio_id} {now}")
+        self.revision = revision
+
+
+class PortfolioInUse(Exception):
+    """Open dispatches name the portfolio, so it cannot be removed."""
+
+    def __init__(self, portfolio_id: str, dispatch_ids: tuple[str, ...]) -> None:
+        super().__init__(f"portfolio {portfolio_id} is named by dispatches that have not ended")
+        self.dispatch_ids = dispatch_ids

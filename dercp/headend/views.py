@@ -9,7 +9,8 @@ from enum import StrEnum
 import msgspec
 
 from dercp.model.aggregate import Aggregate
-from dercp.model.asset import AssetSpec
+from dercp.model.asset import AssetSpec, Fallback
+from dercp.model.dispatch import DispatchState
 from dercp.model.quality import Quality, Reason
 
 # So far behind, a drain that works is no longer said to be well.
@@ -18,6 +19,27 @@ LAG_S_MAX = 60.0
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """The base of all views: keyword-only and frozen."""
+
+
+class Authority(StrEnum):
+    """Who holds the setpoint of an asset, the highest first."""
+
+    SAFETY = "safety"
+    LOCAL_OPERATOR = "local_operator"
+    HEADEND = "headend"
+
+
+class ControlView(View, frozen=True):
+    """The dispatch that holds an asset, and what comes after it."""
+
+    dispatch_id: str
+    # What the limits left of it, once that is known.
+    setpoint_mw: float
+    until_us: int
+    # Where the asset goes then; None: the site has not said.
+    fallback: Fallback | None
+    authority: Authority
+    state: DispatchState
 
 
 class AssetView(View, frozen=True):
@@ -32,6 +54,8 @@ class AssetView(View, frozen=True):
     stale: bool
     # Age of the latest sample by source time as seen at ingest; None before the first.
     age_s: float | None
+    # None: no dispatch of this headend holds it.
+    control: ControlView | None = None
 
 
 class PointView(View, frozen=True):
