@@ -10,7 +10,9 @@ import trio
 from msgspec.structs import replace
 
 from dercp.model.completeness import Stretch, Stretches
-from dercp.model.dispatch import AssetTarget, Dispatch
+from dercp.model.dispatch import Dispatch
+from dercp.model.portfolio import Portfolio
+from dercp.store.dispatch_row import DispatchRow, conditions, dispatch_row
 from dercp.store.errors import (
     DuplicateKey,
     DuplicateSession,
@@ -30,8 +32,10 @@ from dercp.store.ports import (
 )
 from dercp.store.records import (
     DEFAULT_TENANT,
+    EVERY_DISPATCH,
     AgentRecord,
     Appended,
+    DispatchFilter,
     DispatchPage,
     DrainMark,
     DrainStatistics,
@@ -94,6 +98,7 @@ class MemoryDisk:
         self.sessions: dict[str, SessionRecord] = {}
         self.dispatches: dict[str, Dispatch] = {}
         self.keys: dict[tuple[str, str], IdempotencyRecord] = {}
+        self.portfolios: dict[tuple[str, str], Portfolio] = {}
         self.frames: dict[int, FrameRecord] = {}
         self.positions = 0
         self.gaps: dict[int, GapRecord] = {}
@@ -130,6 +135,10 @@ class MemoryStore:
     @property
     def dispatches(self) -> "MemoryStore":
         return self
+
+    @property
+    def portfolios(self) -> "MemoryPortfolios":
+        return MemoryPortfolios(self)
 
     def statistics(self) -> StoreStatistics:
         commits = self._disk.commits
@@ -307,7 +316,7 @@ class MemoryStore:
         self,
         before: int | None,
         limit: int,
-        asset_id: str | None = None,
+        which: DispatchFilter = EVERY_DISPATCH,
         *,
         tenant_id: str = DEFAULT_TENANT,
     ) -> DispatchPage:
@@ -318,13 +327,37 @@ class MemoryStore:
             for number, each in enumerate(self._disk.dispatches.values(), 1)
             if each.tenant_id == tenant_id
             and (before is None or number < before)
-            and (asset_id is None or each.request.target == AssetTarget(asset_id))
+            and _is_asked(dispatch_row(each), which)
         ]
         page = found[: -limit - 1 : -1]
         more = len(found) > limit
         return DispatchPage(
             dispatches=tuple(each for _, each in page), next_before=page[-1][0] if more else None
         )
+
+
+class MemoryPortfolios:
+    """The portfolios of a memory store."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def load(self, *, tenant_id: str = DEFAULT_TENANT) -> tuple[Portfolio, ...]:
+        await self._store._reading()
+        kept = sorted(self._store._disk.portfolios.items())
+        return tuple(portfolio for (tenant, _), portfolio in kept if tenant == tenant_id)
+
+    async def put(self, portfolio: Portfolio, *, tenant_id: str = DEFAULT_TENANT) -> None:
+        await self._store._writing()
+        self._store._disk.portfolios[tenant_id, portfolio.portfolio_id] = portfolio
+
+    async def remove(self, portfolio_id: str, *, tenant_id: str = DEFAULT_TENANT) -> None:
+        await self._store._writing()
+        self._store._disk.portfolios.pop((tenant_id, portfolio_id), None)
+
+
+def _is_asked(row: DispatchRow, which: DispatchFilter) -> bool:
+    return all(getattr(row, column) == value for column, value in conditions(which).items())
 
 
 @asynccontextmanager

@@ -33,7 +33,7 @@ _EMPTY = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid();
 SET search_path = dercp;
-DELETE FROM idempotency_key; DELETE FROM dispatch; DELETE FROM session;
+DELETE FROM idempotency_key; DELETE FROM dispatch; DELETE FROM session; DELETE FROM portfolio;
 DELETE FROM asset_owner; DELETE FROM agent; DELETE FROM site; DELETE FROM registration;
 DELETE FROM gap; DELETE FROM stretch; DELETE FROM spool; DELETE FROM frame; DELETE FROM samples;
 UPDATE history_day SET first_position = NULL, last_position = NULL, bytes = 0,

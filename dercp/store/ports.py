@@ -17,10 +17,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from dercp.model.dispatch import Dispatch
+from dercp.model.portfolio import Portfolio
 from dercp.store.records import (
     DEFAULT_TENANT,
+    EVERY_DISPATCH,
     AgentRecord,
     Appended,
+    DispatchFilter,
     DispatchPage,
     DrainMark,
     DrainStatistics,
@@ -171,18 +174,34 @@ class DispatchLedger(Protocol):
         self,
         before: int | None,
         limit: int,
-        asset_id: str | None = None,
+        which: DispatchFilter = EVERY_DISPATCH,
         *,
         tenant_id: str = DEFAULT_TENANT,
     ) -> DispatchPage:
         """Dispatches in the reverse order of their first commit, from `before` on.
 
         Pages stay put while dispatches are added: following `next_before` shows each that
-        was there at the beginning once. With `asset_id` only those which target that asset.
+        was there at the beginning once.
 
         Raises:
             ValueError: `limit` is not within 1 to PAGE_MAX.
         """
+        ...
+
+
+class Portfolios(Protocol):
+    """The portfolios of each tenant. Whether a change is the next one is the caller's to see."""
+
+    async def load(self, *, tenant_id: str = DEFAULT_TENANT) -> tuple[Portfolio, ...]:
+        """All of them, in the order of their ids; read once at start-up."""
+        ...
+
+    async def put(self, portfolio: Portfolio, *, tenant_id: str = DEFAULT_TENANT) -> None:
+        """Keep it, durably, in place of the one with its id."""
+        ...
+
+    async def remove(self, portfolio_id: str, *, tenant_id: str = DEFAULT_TENANT) -> None:
+        """Forget it, durably; nothing happens when there is none."""
         ...
 
 
@@ -328,7 +347,7 @@ class DrainableHistory(History, DrainableLog, Protocol):
 
 
 class Store(Protocol):
-    """One opened store with its three roles."""
+    """One opened store with its roles."""
 
     @property
     def registry(self) -> Registry:
@@ -343,6 +362,11 @@ class Store(Protocol):
     @property
     def dispatches(self) -> DispatchLedger:
         """Dispatches and idempotency keys."""
+        ...
+
+    @property
+    def portfolios(self) -> Portfolios:
+        """Sites and assets that are dispatched as one."""
         ...
 
     def statistics(self) -> StoreStatistics:

@@ -99,6 +99,20 @@ class IdempotencyRecord(Record, frozen=True, kw_only=True):
     created_us: int
 
 
+class DispatchFilter(Record, frozen=True, kw_only=True):
+    """Which dispatches: those that have all of what is given here."""
+
+    asset_id: str | None = None
+    site_id: str | None = None
+    portfolio_id: str | None = None
+    schedule_id: str | None = None
+    parent_id: str | None = None
+    is_open: bool | None = None
+
+
+EVERY_DISPATCH = DispatchFilter()
+
+
 class DispatchPage(Record, frozen=True, kw_only=True):
     """Some dispatches, newest first."""
 

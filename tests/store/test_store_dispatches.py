@@ -11,6 +11,7 @@ from dercp.model.dispatch import (
     FINAL,
     Dispatch,
     DispatchState,
+    PortfolioTarget,
     SiteTarget,
     Source,
     TimelineEntry,
@@ -18,6 +19,7 @@ from dercp.model.dispatch import (
 from dercp.store import (
     COMMIT_ITEMS_MAX,
     PAGE_MAX,
+    DispatchFilter,
     DuplicateKey,
     IdempotencyRecord,
     Store,
@@ -191,12 +193,42 @@ async def test_a_page_may_be_of_one_asset(open_store: OpenStore, a_dispatch: Mak
     dispatches = [a_dispatch(f"d-{n}", asset_id=f"bess-{n % 2}") for n in range(6)]
     async with open_store() as store:
         await store.dispatches.commit([*dispatches, site])
-        page = await store.dispatches.page(None, 2, "bess-1")
-        rest = await store.dispatches.page(page.next_before, 2, "bess-1")
+        page = await store.dispatches.page(None, 2, DispatchFilter(asset_id="bess-1"))
+        rest = await store.dispatches.page(page.next_before, 2, DispatchFilter(asset_id="bess-1"))
         assert await store.dispatches.get("d-site") == site
     assert [d.dispatch_id for d in page.dispatches] == ["d-5", "d-3"]
     assert [d.dispatch_id for d in rest.dispatches] == ["d-1"]
     assert rest.next_before is None
+
+
+async def test_a_page_may_be_of_what_belongs_together(
+    open_store: OpenStore, a_dispatch: MakeDispatch
+) -> None:
+    """By target, by schedule, by parent, by being open; several conditions at once."""
+    kinds = {
+        "d-site": ("target", SiteTarget("north")),
+        "d-folio": ("target", PortfolioTarget("all")),
+        "d-block": ("schedule_id", "plan-1"),
+    }
+    dispatches = [a_dispatch("d-plain")]
+    for dispatch_id, (field, value) in kinds.items():
+        made = a_dispatch(dispatch_id)
+        request = msgspec.structs.replace(made.request, **{field: value})
+        dispatches.append(msgspec.structs.replace(made, request=request))
+    part = msgspec.structs.replace(a_dispatch("d-part"), parent_id="d-folio")
+    ended = msgspec.structs.replace(part, dispatch_id="d-ended", state=DispatchState.CANCELLED)
+    asked = {
+        "d-site": DispatchFilter(site_id="north"),
+        "d-folio": DispatchFilter(portfolio_id="all"),
+        "d-block": DispatchFilter(schedule_id="plan-1"),
+        "d-part": DispatchFilter(parent_id="d-folio", is_open=True),
+        "d-ended": DispatchFilter(parent_id="d-folio", is_open=False),
+    }
+    async with open_store() as store:
+        await store.dispatches.commit([*dispatches, part, ended])
+        for dispatch_id, which in asked.items():
+            page = await store.dispatches.page(None, 9, which)
+            assert [d.dispatch_id for d in page.dispatches] == [dispatch_id]
 
 
 async def test_a_page_is_of_one_tenant(open_store: OpenStore, a_dispatch: MakeDispatch) -> None:

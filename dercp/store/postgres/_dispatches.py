@@ -4,28 +4,32 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import msgspec
-
-from dercp.model.dispatch import AssetTarget, Dispatch, SiteTarget
-from dercp.store.errors import DuplicateKey, StoreBusy, StoreDamaged
+from dercp.model.dispatch import Dispatch
+from dercp.store.dispatch_row import DispatchRow, conditions, dispatch_of, dispatch_row
+from dercp.store.errors import DuplicateKey, StoreBusy
 from dercp.store.ports import COMMIT_ITEMS_MAX, check_limit
 from dercp.store.postgres._bridge import Bridge, Db
 from dercp.store.postgres._rows import columns, records, select, values_of
-from dercp.store.records import DEFAULT_TENANT, DispatchPage, IdempotencyRecord
+from dercp.store.records import (
+    DEFAULT_TENANT,
+    EVERY_DISPATCH,
+    DispatchFilter,
+    DispatchPage,
+    IdempotencyRecord,
+)
 
 # Positions are given in the order of the arrays.
-_PUT = """
-INSERT INTO dispatch
-  (dispatch_id, tenant_id, asset_id, site_id, state, final, created_us, until_us, body)
+_PUT = f"""
+INSERT INTO dispatch ({columns(DispatchRow)})
 SELECT * FROM unnest(
-  $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::bigint[],
-  $8::bigint[], $9::text[]
+  $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+  $8::text[], $9::boolean[], $10::bigint[], $11::bigint[], $12::text[]
 )
 ON CONFLICT (dispatch_id) DO UPDATE SET
   state = excluded.state, final = excluded.final, until_us = excluded.until_us,
   body = excluded.body
 RETURNING dispatch_id, xmax = 0 AS is_new, pg_current_xact_id() AS transaction
-"""
+"""  # noqa: S608  # names from our own code
 # Of another server, a promoted standby, it may be a transaction that never was.
 _FATE = """
 SELECT CASE WHEN $1::xid8 < pg_snapshot_xmax(pg_current_snapshot())
@@ -43,16 +47,10 @@ _KEY = f"""
 _OPEN = "SELECT body FROM dispatch WHERE NOT final ORDER BY position"
 _GET = "SELECT body FROM dispatch WHERE dispatch_id = $1"
 _PAGE = """
-SELECT position, body FROM dispatch WHERE tenant_id = $1 AND position < $2
-ORDER BY position DESC LIMIT $3
-"""
-_PAGE_OF_ASSET = """
-SELECT position, body FROM dispatch WHERE tenant_id = $1 AND position < $2 AND asset_id = $4
+SELECT position, body FROM dispatch WHERE tenant_id = $1 AND position < $2 {conditions}
 ORDER BY position DESC LIMIT $3
 """
 _AFTER_ALL = 2**63 - 1
-
-_decoder = msgspec.json.Decoder(Dispatch)
 
 
 class _Sent(NamedTuple):
@@ -83,7 +81,7 @@ class PostgresDispatchLedger:
             raise ValueError(f"at most {COMMIT_ITEMS_MAX} dispatches or keys fit one commit")
         # One statement may not meet a row twice; of two states the later stands.
         newest = {dispatch.dispatch_id: dispatch for dispatch in dispatches}
-        rows = [_row(dispatch) for dispatch in newest.values()]
+        rows = [values_of(dispatch_row(dispatch)) for dispatch in newest.values()]
         sent: _Sent | None = None
 
         async def put(db: Db) -> None:
@@ -106,13 +104,13 @@ class PostgresDispatchLedger:
         """The dispatches that are not final, oldest first."""
         await self._settle()
         rows = await self._bridge.read(lambda db: db.fetch(_OPEN))
-        return [_dispatch(row["body"]) for row in rows]
+        return [dispatch_of(row["body"]) for row in rows]
 
     async def get(self, dispatch_id: str) -> Dispatch | None:
         """A dispatch by its id."""
         await self._settle()
         body = await self._bridge.read(lambda db: db.fetchval(_GET, dispatch_id))
-        return None if body is None else _dispatch(body)
+        return None if body is None else dispatch_of(body)
 
     async def find_key(self, tenant_id: str, key: str) -> IdempotencyRecord | None:
         """An idempotency key by its text."""
@@ -124,21 +122,22 @@ class PostgresDispatchLedger:
         self,
         before: int | None,
         limit: int,
-        asset_id: str | None = None,
+        which: DispatchFilter = EVERY_DISPATCH,
         *,
         tenant_id: str = DEFAULT_TENANT,
     ) -> DispatchPage:
         """Dispatches, newest first; one more is read than shown, to know whether more follow."""
         check_limit(limit)
         await self._settle()
-        wanted = (tenant_id, _AFTER_ALL if before is None else before, limit + 1)
-        if asset_id is None:
-            rows = await self._bridge.read(lambda db: db.fetch(_PAGE, *wanted))
-        else:
-            rows = await self._bridge.read(lambda db: db.fetch(_PAGE_OF_ASSET, *wanted, asset_id))
+        asked = conditions(which)
+        marks = (f"AND {column} = ${number} " for number, column in enumerate(asked, 4))
+        sql = _PAGE.format(conditions="".join(marks))
+        start = _AFTER_ALL if before is None else before
+        wanted = (tenant_id, start, limit + 1, *asked.values())
+        rows = await self._bridge.read(lambda db: db.fetch(sql, *wanted))
         shown = rows[:limit]
         return DispatchPage(
-            dispatches=tuple(_dispatch(row["body"]) for row in shown),
+            dispatches=tuple(dispatch_of(row["body"]) for row in shown),
             next_before=shown[-1]["position"] if len(rows) > limit else None,
         )
 
@@ -174,28 +173,3 @@ async def _put_keys(db: Db, keys: Sequence[IdempotencyRecord]) -> None:
 def _arrays(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
     """A list for each column."""
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _row(dispatch: Dispatch) -> tuple[Any, ...]:
-    target = dispatch.request.target
-    return (
-        dispatch.dispatch_id,
-        dispatch.tenant_id,
-        target.asset_id if isinstance(target, AssetTarget) else None,
-        target.site_id if isinstance(target, SiteTarget) else None,
-        dispatch.state,
-        dispatch.is_final,
-        dispatch.timeline[0].time_us,
-        dispatch.request.until_us,
-        msgspec.json.encode(dispatch).decode(),
-    )
-
-
-def _dispatch(body: str) -> Dispatch:
-    try:
-        return _decoder.decode(body)
-    except msgspec.DecodeError as error:
-        raise StoreDamaged(
-            f"a stored dispatch cannot be read ({error}): {body[:80]}...; "
-            "keep the database for inspection and restore a backup"
-        ) from error

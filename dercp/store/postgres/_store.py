@@ -10,6 +10,7 @@ from dercp.store.postgres._days import make_days_ahead
 from dercp.store.postgres._dispatches import PostgresDispatchLedger
 from dercp.store.postgres._extent import Extent, read_extent
 from dercp.store.postgres._history import PostgresHistory
+from dercp.store.postgres._portfolios import PostgresPortfolios
 from dercp.store.postgres._registry import PostgresRegistry
 from dercp.store.postgres._schema import find_purpose, hold, migrate, prepare, wipe
 from dercp.store.postgres._sessions import PostgresSessionLog
@@ -31,6 +32,7 @@ class PostgresStore:
         self.registry = PostgresRegistry(bridge)
         self.sessions = PostgresSessionLog(bridge)
         self.dispatches = PostgresDispatchLedger(bridge)
+        self.portfolios = PostgresPortfolios(bridge)
         self.history = history
 
     def statistics(self) -> StoreStatistics:

@@ -3,20 +3,24 @@
 from collections.abc import Sequence
 
 import apsw
-import msgspec
 
-from dercp.model.dispatch import AssetTarget, Dispatch, SiteTarget
-from dercp.store.errors import DuplicateKey, StoreDamaged
+from dercp.model.dispatch import Dispatch
+from dercp.store.dispatch_row import DispatchRow, conditions, dispatch_of, dispatch_row
+from dercp.store.errors import DuplicateKey
 from dercp.store.ports import COMMIT_ITEMS_MAX, check_limit
-from dercp.store.records import DEFAULT_TENANT, DispatchPage, IdempotencyRecord
-from dercp.store.sqlite._connection import Connection, Row
+from dercp.store.records import (
+    DEFAULT_TENANT,
+    EVERY_DISPATCH,
+    DispatchFilter,
+    DispatchPage,
+    IdempotencyRecord,
+)
+from dercp.store.sqlite._connection import Connection
 from dercp.store.sqlite._rows import insert, records, row_of, select
 from dercp.store.sqlite._writer import GroupWriter
 
-_PUT = """
-INSERT INTO dispatch
-  (dispatch_id, tenant_id, asset_id, site_id, state, final, created_us, until_us, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+_PUT = f"""
+{insert(DispatchRow, "dispatch")}
 ON CONFLICT (dispatch_id) DO UPDATE SET
   state = excluded.state, final = excluded.final, until_us = excluded.until_us,
   body = excluded.body
@@ -31,16 +35,10 @@ _KEY = f"""
 _OPEN = "SELECT body FROM dispatch WHERE final = 0 ORDER BY position"
 _GET = "SELECT body FROM dispatch WHERE dispatch_id = ?"
 _PAGE = """
-SELECT position, body FROM dispatch WHERE tenant_id = ? AND position < ?
-ORDER BY position DESC LIMIT ?
-"""
-_PAGE_OF_ASSET = """
-SELECT position, body FROM dispatch WHERE tenant_id = ? AND position < ? AND asset_id = ?
+SELECT position, body FROM dispatch WHERE tenant_id = ? AND position < ? {conditions}
 ORDER BY position DESC LIMIT ?
 """
 _AFTER_ALL = 2**63 - 1
-
-_decoder = msgspec.json.Decoder(Dispatch)
 
 
 class SqliteDispatchLedger:
@@ -56,7 +54,7 @@ class SqliteDispatchLedger:
         """Write dispatches and keys, all or nothing."""
         if max(len(dispatches), len(keys)) > COMMIT_ITEMS_MAX:
             raise ValueError(f"at most {COMMIT_ITEMS_MAX} dispatches or keys fit one commit")
-        rows = [_row(dispatch) for dispatch in dispatches]
+        rows = [row_of(dispatch_row(dispatch)) for dispatch in dispatches]
 
         def put(db: apsw.Connection) -> None:
             db.executemany(_PUT, rows)
@@ -69,12 +67,12 @@ class SqliteDispatchLedger:
 
     async def open(self) -> list[Dispatch]:
         """The dispatches that are not final, oldest first."""
-        return [_dispatch(body) for (body,) in await self._reader.fetch(_OPEN)]
+        return [dispatch_of(body) for (body,) in await self._reader.fetch(_OPEN)]
 
     async def get(self, dispatch_id: str) -> Dispatch | None:
         """A dispatch by its id."""
         rows = await self._reader.fetch(_GET, (dispatch_id,))
-        return _dispatch(rows[0][0]) if rows else None
+        return dispatch_of(rows[0][0]) if rows else None
 
     async def find_key(self, tenant_id: str, key: str) -> IdempotencyRecord | None:
         """An idempotency key by its text."""
@@ -85,44 +83,18 @@ class SqliteDispatchLedger:
         self,
         before: int | None,
         limit: int,
-        asset_id: str | None = None,
+        which: DispatchFilter = EVERY_DISPATCH,
         *,
         tenant_id: str = DEFAULT_TENANT,
     ) -> DispatchPage:
         """Dispatches, newest first; one more is read than shown, to know whether more follow."""
         check_limit(limit)
+        asked = conditions(which)
+        sql = _PAGE.format(conditions="".join(f"AND {column} = ? " for column in asked))
         start = _AFTER_ALL if before is None else before
-        if asset_id is None:
-            rows = await self._reader.fetch(_PAGE, (tenant_id, start, limit + 1))
-        else:
-            rows = await self._reader.fetch(_PAGE_OF_ASSET, (tenant_id, start, asset_id, limit + 1))
+        rows = await self._reader.fetch(sql, (tenant_id, start, *asked.values(), limit + 1))
         shown = rows[:limit]
         return DispatchPage(
-            dispatches=tuple(_dispatch(body) for _, body in shown),
+            dispatches=tuple(dispatch_of(body) for _, body in shown),
             next_before=shown[-1][0] if len(rows) > limit else None,
         )
-
-
-def _row(dispatch: Dispatch) -> Row:
-    target = dispatch.request.target
-    return (
-        dispatch.dispatch_id,
-        dispatch.tenant_id,
-        target.asset_id if isinstance(target, AssetTarget) else None,
-        target.site_id if isinstance(target, SiteTarget) else None,
-        dispatch.state,
-        dispatch.is_final,
-        dispatch.timeline[0].time_us,
-        dispatch.request.until_us,
-        msgspec.json.encode(dispatch).decode(),
-    )
-
-
-def _dispatch(body: str) -> Dispatch:
-    try:
-        return _decoder.decode(body)
-    except msgspec.DecodeError as error:
-        raise StoreDamaged(
-            f"a stored dispatch cannot be read ({error}): {body[:80]}...; "
-            "keep the file for inspection and restore a backup"
-        ) from error

@@ -10,6 +10,7 @@ from dercp.store.sqlite._dispatches import SqliteDispatchLedger
 from dercp.store.sqlite._file import open_file
 from dercp.store.sqlite._fuse import Fuse
 from dercp.store.sqlite._lock import hold_directory
+from dercp.store.sqlite._portfolios import SqlitePortfolios
 from dercp.store.sqlite._purpose import purpose_of, wipe
 from dercp.store.sqlite._registry import SqliteRegistry
 from dercp.store.sqlite._sessions import SqliteSessionLog
@@ -29,6 +30,7 @@ class SqliteStore:
         self.registry = SqliteRegistry(writer, reader)
         self.sessions = SqliteSessionLog(writer, reader)
         self.dispatches = SqliteDispatchLedger(writer, reader)
+        self.portfolios = SqlitePortfolios(writer, reader)
 
     def statistics(self) -> StoreStatistics:
         """What was done since opening."""

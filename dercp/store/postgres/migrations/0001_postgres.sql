@@ -72,19 +72,29 @@ CREATE INDEX session_open ON session (position) WHERE disconnected_us IS NULL;
 
 -- `body` is the dispatch as JSON; the columns beside it are what queries ask for.
 CREATE TABLE dispatch (
-  position    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  dispatch_id text COLLATE "C" NOT NULL UNIQUE,
-  tenant_id   text COLLATE "C" NOT NULL,
-  asset_id    text COLLATE "C",
-  site_id     text COLLATE "C",
-  state       text NOT NULL,
-  final       boolean NOT NULL,
-  created_us  bigint NOT NULL,
-  until_us    bigint NOT NULL,
-  body        text NOT NULL
+  position     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  dispatch_id  text COLLATE "C" NOT NULL UNIQUE,
+  tenant_id    text COLLATE "C" NOT NULL,
+  asset_id     text COLLATE "C",
+  site_id      text COLLATE "C",
+  portfolio_id text COLLATE "C",
+  schedule_id  text COLLATE "C",
+  parent_id    text COLLATE "C",
+  state        text NOT NULL,
+  final        boolean NOT NULL,
+  created_us   bigint NOT NULL,
+  until_us     bigint NOT NULL,
+  body         text NOT NULL
 );
 CREATE INDEX dispatch_by_tenant ON dispatch (tenant_id, position);
 CREATE INDEX dispatch_by_asset ON dispatch (tenant_id, asset_id, position) WHERE asset_id IS NOT NULL;
+CREATE INDEX dispatch_by_site ON dispatch (tenant_id, site_id, position) WHERE site_id IS NOT NULL;
+CREATE INDEX dispatch_by_portfolio ON dispatch (tenant_id, portfolio_id, position)
+  WHERE portfolio_id IS NOT NULL;
+CREATE INDEX dispatch_by_schedule ON dispatch (tenant_id, schedule_id, position)
+  WHERE schedule_id IS NOT NULL;
+CREATE INDEX dispatch_by_parent ON dispatch (tenant_id, parent_id, position)
+  WHERE parent_id IS NOT NULL;
 CREATE INDEX dispatch_open ON dispatch (position) WHERE NOT final;
 
 CREATE TABLE idempotency_key (
@@ -96,6 +106,15 @@ CREATE TABLE idempotency_key (
   PRIMARY KEY (tenant_id, key)
 );
 CREATE INDEX idempotency_key_by_dispatch ON idempotency_key (dispatch_id);
+
+-- Portfolios ---------------------------------------------------------------------
+
+CREATE TABLE portfolio (
+  tenant_id    text COLLATE "C" NOT NULL,
+  portfolio_id text COLLATE "C" NOT NULL,
+  body         text NOT NULL,
+  PRIMARY KEY (tenant_id, portfolio_id)
+);
 
 -- History ------------------------------------------------------------------------
 

@@ -61,19 +61,29 @@ CREATE INDEX session_open ON session (position) WHERE disconnected_us IS NULL;
 
 -- `body` is the dispatch as JSON; the columns beside it are what queries ask for.
 CREATE TABLE dispatch (
-  position    INTEGER PRIMARY KEY,
-  dispatch_id TEXT NOT NULL UNIQUE,
-  tenant_id   TEXT NOT NULL,
-  asset_id    TEXT,
-  site_id     TEXT,
-  state       TEXT NOT NULL,
-  final       INTEGER NOT NULL,
-  created_us  INTEGER NOT NULL,
-  until_us    INTEGER NOT NULL,
-  body        TEXT NOT NULL
+  position     INTEGER PRIMARY KEY,
+  dispatch_id  TEXT NOT NULL UNIQUE,
+  tenant_id    TEXT NOT NULL,
+  asset_id     TEXT,
+  site_id      TEXT,
+  portfolio_id TEXT,
+  schedule_id  TEXT,
+  parent_id    TEXT,
+  state        TEXT NOT NULL,
+  final        INTEGER NOT NULL,
+  created_us   INTEGER NOT NULL,
+  until_us     INTEGER NOT NULL,
+  body         TEXT NOT NULL
 ) STRICT;
 CREATE INDEX dispatch_by_tenant ON dispatch (tenant_id, position);
 CREATE INDEX dispatch_by_asset ON dispatch (tenant_id, asset_id, position) WHERE asset_id IS NOT NULL;
+CREATE INDEX dispatch_by_site ON dispatch (tenant_id, site_id, position) WHERE site_id IS NOT NULL;
+CREATE INDEX dispatch_by_portfolio ON dispatch (tenant_id, portfolio_id, position)
+  WHERE portfolio_id IS NOT NULL;
+CREATE INDEX dispatch_by_schedule ON dispatch (tenant_id, schedule_id, position)
+  WHERE schedule_id IS NOT NULL;
+CREATE INDEX dispatch_by_parent ON dispatch (tenant_id, parent_id, position)
+  WHERE parent_id IS NOT NULL;
 CREATE INDEX dispatch_open ON dispatch (position) WHERE final = 0;
 
 CREATE TABLE idempotency_key (
@@ -85,3 +95,12 @@ CREATE TABLE idempotency_key (
   PRIMARY KEY (tenant_id, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_key_by_dispatch ON idempotency_key (dispatch_id);
+
+-- Portfolios -------------------------------------------------------------------
+
+CREATE TABLE portfolio (
+  tenant_id    TEXT NOT NULL,
+  portfolio_id TEXT NOT NULL,
+  body         TEXT NOT NULL,
+  PRIMARY KEY (tenant_id, portfolio_id)
+) STRICT, WITHOUT ROWID;
