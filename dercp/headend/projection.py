@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dercp.headend.intake import schema_of
 from dercp.model.quality import Quality
@@ -24,44 +24,61 @@ class Projection:
     """What a store is given as its `RowsOf`.
 
     Characteristics:
-        Bound: `history_layouts_max` registrations; the longest unused is forgotten.
+        Bound: registrations of `projection_assets_max` assets; the longest unused is forgotten.
+            All that send are wanted in turn, so too few would be read anew for each frame.
     """
 
     def __init__(self, settings: HeadendSettings) -> None:
         self._settings = settings
-        self._read: OrderedDict[bytes, tuple[Registration, PayloadSchema] | None] = OrderedDict()
+        self._layouts: OrderedDict[bytes, _Layout | None] = OrderedDict()
+        self._assets = 0
 
     def __call__(
         self, registration: RegistrationRecord, frame: FrameRecord
     ) -> Sequence[SampleRow] | None:
         """The rows of a frame written under that registration; None: it cannot be read."""
-        read = self._layout(registration)
-        if read is None:
+        layout = self._layout(registration)
+        if layout is None:
             return None
-        layout, schema = read
         try:
-            rows = schema.decode(frame.payload).rows
+            rows = layout.schema.decode(frame.payload).rows
         except WireError:
             return None
-        return [_sample(layout, schema, row) for row in rows]
+        return [_sample(layout, row) for row in rows]
 
-    def _layout(self, record: RegistrationRecord) -> tuple[Registration, PayloadSchema] | None:
+    def _layout(self, record: RegistrationRecord) -> _Layout | None:
         key = record.registration_id
-        if key in self._read:
-            self._read.move_to_end(key)
-            return self._read[key]
+        if key in self._layouts:
+            self._layouts.move_to_end(key)
+            return self._layouts[key]
+        layout = self._read(record)
+        self._layouts[key] = layout
+        self._assets += _size_of(layout)
+        while self._assets > self._settings.projection_assets_max and len(self._layouts) > 1:
+            self._assets -= _size_of(self._layouts.popitem(last=False)[1])
+        return layout
+
+    def _read(self, record: RegistrationRecord) -> _Layout | None:
         try:
             registration = decode_registration(record.content, self._settings.registration)
-            self._read[key] = registration, schema_of(registration, self._settings)
+            return _Layout(registration, schema_of(registration, self._settings))
         except WireError:
-            self._read[key] = None  # the limits were narrowed since it was registered
-        if len(self._read) > self._settings.history_layouts_max:
-            self._read.popitem(last=False)
-        return self._read[key]
+            return None  # the limits were narrowed since it was registered
 
 
-def _sample(registration: Registration, schema: PayloadSchema, row: Row) -> SampleRow:
-    readings = schema.readings(row)
+class _Layout(NamedTuple):
+    """How batches of one registration are read."""
+
+    registration: Registration
+    schema: PayloadSchema
+
+
+def _size_of(layout: _Layout | None) -> int:
+    return 1 if layout is None else len(layout.registration.assets)
+
+
+def _sample(layout: _Layout, row: Row) -> SampleRow:
+    registration, readings = layout.registration, layout.schema.readings(row)
     return SampleRow(
         site_id=registration.site_id,
         asset_id=registration.assets[row.asset_index].asset_id,

@@ -59,6 +59,9 @@ class HeadendSettings(msgspec.Struct, frozen=True, kw_only=True):
     drain_stop_within_s: float = 2.0
     # Registrations remembered for reading history; the longest unused is forgotten.
     history_layouts_max: int = 32
+    # Assets whose registrations are remembered for writing wide rows; the longest unused is
+    # forgotten, and read anew with its next batch.
+    projection_assets_max: int = 100_000
 
     # Dispatch messages waiting; a POST beyond is answered 503 with Retry-After, a session waits.
     desk_mailbox_max: int = 4_096
