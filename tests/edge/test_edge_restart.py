@@ -150,7 +150,8 @@ async def test_a_backlog_of_another_configuration_is_told_of_before_it_leaves(
     told_at = kinds.index("earlier_registration")
     earlier_id = registration_id(told[0].registration)
     under = [batch.registration_id == earlier_id for batch in first.batches()]
-    assert under.index(True) == told_at
+    # A live one may come in between.
+    assert under.index(True) in (told_at, told_at + 1)
     assert sum(under) >= 20
     assert "earlier_registration" not in second.kinds()
 
