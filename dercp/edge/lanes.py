@@ -23,7 +23,8 @@ from dercp.edge.outbox import Lane, Outgoing, Parcel, Sequences
 
 __all__ = ["LaneLimits", "Lanes", "Reading"]
 
-BURST_BYTES_MIN: Final = 16 * 1024
+BURST_BYTES_MIN: Final = 4 * 1024
+BURST_BYTES_FIRST: Final = 64 * 1024
 BURST_BYTES_MAX: Final = 1024 * 1024
 BURST_TAKES_S: Final = 0.1
 # However slow the link: the backlog gets its turn again.
@@ -100,7 +101,7 @@ class Lanes:
         self._flights: dict[int, _Flight] = {}
         self._flight_bytes = 0
         self._burst: _Burst | None = None
-        self._burst_bytes = 4 * BURST_BYTES_MIN
+        self._burst_bytes = BURST_BYTES_FIRST
         self._backlog_flights = 0
         self._backlog_opens_s = -math.inf
         self._shortest_s = math.inf
