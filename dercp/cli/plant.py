@@ -8,13 +8,16 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dercp.cli.exits import CommandError, Exit, told
 from dercp.cli.parse import Address, Duration, parse_address, parse_duration
 from dercp.cli.site import SiteFile
+
+if TYPE_CHECKING:
+    import ssl
 
 Http = Annotated[
     Address,
@@ -187,7 +190,6 @@ def headend(
         from dercp.cli.serve import Serving, serve_until_stopped
         from dercp.cli.stores import Demand, StorePlan, reset_demand
         from dercp.headend.settings import HeadendSettings
-        from dercp.link import TlsFileError, server_tls
         from dercp.store.records import Purpose
 
         configure_logs(logging.DEBUG if verbose else logging.INFO)
@@ -196,12 +198,6 @@ def headend(
                 "api_without_authentication",
                 mend="only loopback can reach it; --no-auth says you know",
             )
-        grpc_tls = None
-        if tls_cert is not None and tls_key is not None:
-            try:
-                grpc_tls = server_tls(tls_cert, tls_key, tls_client_ca)
-            except TlsFileError as error:
-                raise CommandError(str(error), code=Exit.CONFIG) from None
         stores = StorePlan(
             data_dir=data_dir,
             url=store_url,
@@ -209,6 +205,9 @@ def headend(
             demands=reset_demand(os.environ)
             | (frozenset({Demand.DEVELOPMENT}) if development else frozenset()),
         )
+        grpc_tls = None
+        if tls_cert is not None and tls_key is not None:
+            grpc_tls = _server_tls(tls_cert, tls_key, tls_client_ca)
         serving = Serving(http=http, grpc=grpc, stores=stores, grpc_tls=grpc_tls)
         run(lambda: serve_until_stopped(serving, HeadendSettings()))
 
@@ -244,6 +243,15 @@ def edge(
             return
         configure_logs(logging.DEBUG if verbose else logging.INFO)
         run(lambda: run_until_stopped(loaded))
+
+
+def _server_tls(cert: Path, key: Path, client_ca: Path | None) -> "ssl.SSLContext":
+    from dercp.link import TlsFileError, server_tls
+
+    try:
+        return server_tls(cert, key, client_ca)
+    except TlsFileError as error:
+        raise CommandError(str(error), code=Exit.CONFIG) from None
 
 
 def _two_ports(http: Address, grpc: Address) -> None:
