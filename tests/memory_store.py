@@ -357,7 +357,7 @@ class MemoryPortfolios:
 
 
 def _is_asked(row: DispatchRow, which: DispatchFilter) -> bool:
-    return all(getattr(row, column) == value for column, value in conditions(which).items())
+    return all(getattr(row, column) in values for column, values in conditions(which).items())
 
 
 @asynccontextmanager

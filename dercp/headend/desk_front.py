@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING
 from actors import ActorError
 from dercp.headend.errors import DeskBusy, StoreAwaited
 from dercp.headend.messages import Cancel, CancelSchedule, Submit, SubmitSchedule
-from dercp.headend.patience import PASSING
 from dercp.headend.submissions import LIMITS, RETRY_S
 from dercp.model.dispatch import check_request
+from dercp.store.records import DispatchFilter
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from dercp.headend.book import DispatchBook
+    from dercp.headend.dispatch_reader import DispatchReader
     from dercp.headend.messages import DeskRef
     from dercp.headend.planner import Planner
-    from dercp.model.dispatch import Dispatch, DispatchRequest
+    from dercp.headend.record_views import DispatchRecord
+    from dercp.headend.recorder import Recorder
+    from dercp.model.dispatch import Dispatch, DispatchRequest, DispatchState
     from dercp.model.plan import Plan
     from dercp.model.schedule import Schedule
     from dercp.model.time import Clock
-    from dercp.store.ports import DispatchLedger
+    from dercp.store.records import DispatchPage
 
 
 class DeskFront:
@@ -34,7 +39,8 @@ class DeskFront:
         desk: DeskRef,
         book: DispatchBook,
         planner: Planner,
-        ledger: DispatchLedger,
+        dispatches: DispatchReader,
+        recorder: Recorder,
         *,
         clock: Clock,
         within_s: float,
@@ -42,7 +48,8 @@ class DeskFront:
         self._desk = desk
         self._book = book
         self._planner = planner
-        self._ledger = ledger
+        self._dispatches = dispatches
+        self._recorder = recorder
         self._clock = clock
         self._within_s = within_s
 
@@ -105,18 +112,49 @@ class DeskFront:
         return self._planner.plan(request, now_us)
 
     async def dispatch(self, dispatch_id: str) -> Dispatch | None:
-        """A dispatch in its newest state.
+        """One dispatch in its newest state; None when there was never one by this id.
 
         Raises:
             StoreAwaited: It is not remembered here, and the store cannot be read now.
         """
-        remembered = self._book.get(dispatch_id)
-        if remembered is not None:
-            return remembered
-        try:
-            return await self._ledger.get(dispatch_id)
-        except PASSING as error:
-            raise StoreAwaited(RETRY_S, "the store cannot be read now") from error
+        return await self._dispatches.get(dispatch_id)
+
+    async def page(
+        self,
+        before: int | None,
+        limit: int,
+        *,
+        asset_id: str | None = None,
+        site_id: str | None = None,
+        portfolio_id: str | None = None,
+        schedule_id: str | None = None,
+        parent_id: str | None = None,
+        state: Collection[DispatchState] | None = None,
+    ) -> DispatchPage:
+        """Dispatches that pass all filters given, newest first, from `before` on.
+
+        Raises:
+            StoreAwaited: The store cannot be read now.
+            ValueError: `limit` is not within 1 to PAGE_MAX.
+        """
+        which = DispatchFilter(
+            asset_id=asset_id,
+            site_id=site_id,
+            portfolio_id=portfolio_id,
+            schedule_id=schedule_id,
+            parent_id=parent_id,
+            states=tuple(state or ()),
+        )
+        return await self._dispatches.page(before, limit, which)
+
+    async def record(self, dispatch_id: str) -> DispatchRecord | None:
+        """All that is known of one dispatch; None when there was never one by this id.
+
+        Raises:
+            StoreAwaited: The ledger cannot be read now.
+            HistoryUnavailable: The samples cannot be read now.
+        """
+        return await self._recorder.record(dispatch_id)
 
     async def _ask(self, message: Submit | SubmitSchedule | Cancel | CancelSchedule) -> Dispatch:
         if self._book.stuck_because:

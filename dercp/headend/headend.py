@@ -20,11 +20,13 @@ from actors import (
 )
 from dercp.headend import parts
 from dercp.headend.desk_front import DeskFront
+from dercp.headend.dispatch_reader import DispatchReader
 from dercp.headend.history_reader import HistoryReader
 from dercp.headend.messages import DrainAgent
 from dercp.headend.operations import HeadendOperations
 from dercp.headend.parts import Ground
 from dercp.headend.reader import RosterReader
+from dercp.headend.recorder import Recorder
 from dercp.headend.supervision import RESTART
 
 if TYPE_CHECKING:
@@ -65,13 +67,17 @@ class Headend:
     ) -> None:
         settings, store = ground.settings, ground.store
         self.system = system
-        self.reader = RosterReader(ground.roster, settings=settings, clock=ground.clock)
+        self.reader = RosterReader(
+            ground.roster, ground.book, settings=settings, clock=ground.clock
+        )
         self.history = HistoryReader(store.registry, ground.archive, settings=settings)
+        dispatches = DispatchReader(ground.book, store.dispatches, tenant_id=settings.tenant_id)
         self.desk = DeskFront(
             desk,
             ground.book,
             ground.planner,
-            store.dispatches,
+            dispatches,
+            Recorder(dispatches, self.history, ground.roster, ground.clock),
             clock=ground.clock,
             within_s=settings.submit_within_s,
         )
@@ -132,6 +138,7 @@ async def open_headend(
         RestartsExceeded: The headend could not go on, out of the block.
     """
     ground = Ground(store, history, settings, clock, drain)
+    await ground.portfolios.load()
     async with open_system("headend", seed=seed, grace_s=settings.stop_within_s) as system:
         system.events.listen(_log_event)
         desk = await system.root.start(parts.desk(ground, new_id))

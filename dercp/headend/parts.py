@@ -22,13 +22,13 @@ from dercp.headend.intake import Intake
 from dercp.headend.listener import Door, ListenerActor
 from dercp.headend.messages import DeskMessage, DeskRef, FleetMessage, FleetRef, IngestMessage
 from dercp.headend.planner import Planner
+from dercp.headend.portfolios import Portfolios
 from dercp.headend.roster import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dercp.headend.settings import HeadendSettings
-    from dercp.model.portfolio import Portfolio
     from dercp.model.time import Clock
     from dercp.store.ports import History, Store
 
@@ -56,8 +56,8 @@ class Ground:
             ended_max=settings.dispatches_remembered_max, grace_s=settings.dispatch_grace_s
         )
         self.feed = ChangeFeed(self.roster, self.book, clock)
-        self.portfolios: dict[str, Portfolio] = {}
-        self.planner = Planner(self.roster, self.portfolios)
+        self.portfolios = Portfolios(store.portfolios, self.roster, self.book, settings)
+        self.planner = Planner(self.roster, self.portfolios.known)
 
 
 def desk(ground: Ground, new_id: Callable[[int], str]) -> ChildSpec[DeskMessage]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
+from msgspec.structs import replace
 
+from dercp.headend.control import control_of
 from dercp.headend.views import (
     AgentStatus,
     AgentView,
@@ -21,6 +23,7 @@ from dercp.model.quality import Quality
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from dercp.headend.book import DispatchBook
     from dercp.headend.roster import AgentEntry, Roster, SiteEntry
     from dercp.headend.settings import HeadendSettings
     from dercp.headend.twin import Latest, Twin
@@ -34,8 +37,11 @@ T = TypeVar("T")
 class RosterReader:
     """Frozen pictures of the roster. Sequences are sorted by id; unknown ids give None."""
 
-    def __init__(self, roster: Roster, *, settings: HeadendSettings, clock: Clock) -> None:
+    def __init__(
+        self, roster: Roster, book: DispatchBook, *, settings: HeadendSettings, clock: Clock
+    ) -> None:
         self._roster = roster
+        self._book = book
         self._settings = settings
         self._clock = clock
 
@@ -46,9 +52,11 @@ class RosterReader:
         return [asset_view(twin) for twin in _by_id(self._roster.twins)]
 
     def asset(self, asset_id: str) -> AssetView | None:
-        """One asset."""
+        """One asset, with who holds it."""
         twin = self._roster.twins.get(asset_id)
-        return asset_view(twin) if twin is not None else None
+        if twin is None:
+            return None
+        return replace(asset_view(twin), control=control_of(twin, self._book))
 
     def telemetry(self, asset_id: str) -> TelemetryView | None:
         """The latest sample of one asset, its values decoded and judged now."""

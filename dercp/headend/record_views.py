@@ -36,3 +36,5 @@ class DispatchRecord(View, frozen=True):
     from_us: int
     to_us: int
     assets: tuple[AssetRecord, ...]
+    # Assets beyond what a record may hold: their parts are here, their samples are not.
+    assets_left_out: int = 0

@@ -76,6 +76,9 @@ class HeadendSettings(msgspec.Struct, frozen=True, kw_only=True):
     # After `until` the edge has so long to say how it ended, then it is unknown.
     dispatch_grace_s: float = 30.0
 
+    # A portfolio beyond is refused.
+    portfolios_max: int = 1_000
+
     # SIGTERM: agents are told to come back after a random share of this.
     drain_reconnect_within_s: float = 10.0
     stop_within_s: float = 8.0

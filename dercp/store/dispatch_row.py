@@ -60,13 +60,15 @@ def dispatch_of(body: str) -> Dispatch:
         ) from error
 
 
-def conditions(which: DispatchFilter) -> dict[str, str | bool]:
-    """The columns that a filter fixes, with their values."""
-    asked = {name: getattr(which, name) for name in _FILTERED}
-    if which.is_open is not None:
-        asked["final"] = not which.is_open
-    return {name: value for name, value in asked.items() if value is not None}
+def conditions(which: DispatchFilter) -> dict[str, tuple[str, ...]]:
+    """The columns that a filter looks at, and which values may stand there."""
+    asked: dict[str, tuple[str, ...]] = {
+        name: (value,) for name in _FILTERED if (value := getattr(which, name)) is not None
+    }
+    if which.states:
+        asked["state"] = tuple(state.value for state in which.states)
+    return asked
 
 
-_FILTERED = tuple(name for name in DispatchFilter.__struct_fields__ if name != "is_open")
+_FILTERED = tuple(name for name in DispatchFilter.__struct_fields__ if name != "states")
 _decoder = msgspec.json.Decoder(Dispatch)

@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from dercp.model.completeness import Stretch
-from dercp.model.dispatch import Dispatch
+from dercp.model.dispatch import Dispatch, DispatchState
 
 DEFAULT_TENANT = "default"
 """The only tenant there is today."""
@@ -107,7 +107,8 @@ class DispatchFilter(Record, frozen=True, kw_only=True):
     portfolio_id: str | None = None
     schedule_id: str | None = None
     parent_id: str | None = None
-    is_open: bool | None = None
+    # One of these; empty: any.
+    states: tuple[DispatchState, ...] = ()
 
 
 EVERY_DISPATCH = DispatchFilter()

@@ -208,9 +208,8 @@ async def test_a_portfolio_is_split_in_two_stages(autojump_clock: Clock) -> None
     ):
         await gateway.sample()
         await plant.settle()
-        plant.headend.portfolios["all"] = Portfolio(
-            portfolio_id="all", name="All", sites=("site-1", "site-9")
-        )
+        portfolio = Portfolio(portfolio_id="all", name="All", sites=("site-1", "site-9"))
+        await plant.headend.portfolios.put(portfolio, 0)
         taken = await plant.submit(5.0, target=PortfolioTarget("all"))
         assert (await gateway.expect_dispatch()).setpoint_mw == pytest.approx(2.0)
         for agent in agents:

@@ -221,8 +221,10 @@ async def test_a_page_may_be_of_what_belongs_together(
         "d-site": DispatchFilter(site_id="north"),
         "d-folio": DispatchFilter(portfolio_id="all"),
         "d-block": DispatchFilter(schedule_id="plan-1"),
-        "d-part": DispatchFilter(parent_id="d-folio", is_open=True),
-        "d-ended": DispatchFilter(parent_id="d-folio", is_open=False),
+        "d-part": DispatchFilter(
+            parent_id="d-folio", states=(DispatchState.SUBMITTED, DispatchState.SENT)
+        ),
+        "d-ended": DispatchFilter(parent_id="d-folio", states=(DispatchState.CANCELLED,)),
     }
     async with open_store() as store:
         await store.dispatches.commit([*dispatches, part, ended])

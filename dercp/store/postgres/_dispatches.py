@@ -130,7 +130,7 @@ class PostgresDispatchLedger:
         check_limit(limit)
         await self._settle()
         asked = conditions(which)
-        marks = (f"AND {column} = ${number} " for number, column in enumerate(asked, 4))
+        marks = (f"AND {column} = ANY(${number}) " for number, column in enumerate(asked, 4))
         sql = _PAGE.format(conditions="".join(marks))
         start = _AFTER_ALL if before is None else before
         wanted = (tenant_id, start, limit + 1, *asked.values())

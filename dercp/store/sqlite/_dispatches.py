@@ -1,6 +1,7 @@
 """The dispatch ledger in SQLite."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import apsw
 
@@ -90,11 +91,16 @@ class SqliteDispatchLedger:
         """Dispatches, newest first; one more is read than shown, to know whether more follow."""
         check_limit(limit)
         asked = conditions(which)
-        sql = _PAGE.format(conditions="".join(f"AND {column} = ? " for column in asked))
+        parts = (f"AND {column} IN ({_marks(values)}) " for column, values in asked.items())
         start = _AFTER_ALL if before is None else before
-        rows = await self._reader.fetch(sql, (tenant_id, start, *asked.values(), limit + 1))
+        values = (tenant_id, start, *chain(*asked.values()), limit + 1)
+        rows = await self._reader.fetch(_PAGE.format(conditions="".join(parts)), values)
         shown = rows[:limit]
         return DispatchPage(
             dispatches=tuple(dispatch_of(body) for _, body in shown),
             next_before=shown[-1][0] if len(rows) > limit else None,
         )
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
