@@ -933,7 +933,8 @@ default_message_pool.register_message("dercp.v1", "GapReport", GapReport)
 @dataclass(eq=False, repr=False)
 class Heartbeat(betterproto2.Message):
     """
-    Says that this end lives.
+    Says that this end lives. The headend answers each of the edge's with one of its own; one
+    without a time answers nothing.
     """
 
     time_us: "int" = betterproto2.field(1, betterproto2.TYPE_INT64)
