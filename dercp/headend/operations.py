@@ -81,8 +81,10 @@ class HeadendOperations:
         """With a store elsewhere, much goes on without it."""
         if drain is None:
             return ""
-        troubles = (self._store_trouble(), drain.degraded_because(self._clock()))
-        return "; ".join(trouble for trouble in troubles if trouble)
+        waiting, trouble = drain.degraded_because(self._clock()), self._store_trouble()
+        if waiting and drain.last_error in trouble:
+            return waiting  # one cause is told once
+        return "; ".join(each for each in (trouble, waiting) if each)
 
     def _store_trouble(self) -> str:
         failure = self._store.statistics().failure
