@@ -250,7 +250,7 @@ async def _refused_by_quart(error: HTTPException) -> Response:
     """What Quart refuses before a handler is called."""
     match error:
         case NotFound():
-            refusal = Refusal(NOT_FOUND, f"there is no path {request.path[:80]!r}")
+            refusal = Refusal(NOT_FOUND, f"there is no path {_path()[:80]!r}")
         case MethodNotAllowed():
             refusal = Refusal(
                 METHOD_NOT_ALLOWED, f"{request.path[:80]} does not know {request.method}"
@@ -271,10 +271,13 @@ async def _refused_by_quart(error: HTTPException) -> Response:
 async def _failed(error: Exception) -> Response:
     """A defect: told by an id to the caller, and with all it has to the log."""
     instance = uuid4().urn
-    path = request.path if has_request_context() else websocket.path
-    _log.error("request_failed", instance=instance, path=path, exc_info=error)
+    _log.error("request_failed", instance=instance, path=_path(), exc_info=error)
     detail = "the headend made a mistake; its log has the details under this instance"
     return _problem(Refusal(INTERNAL_ERROR, detail, instance=instance))
+
+
+def _path() -> str:
+    return request.path if has_request_context() else websocket.path
 
 
 async def _to_docs() -> Response:

@@ -245,7 +245,9 @@ def _hypercorn_config(settings: ApiSettings) -> Config:
     config.keep_alive_timeout = settings.idle_s
     config.ssl_handshake_timeout = settings.handshake_within_s
     config.websocket_max_message_size = settings.socket_message_bytes_max
-    config.websocket_ping_interval = settings.stream_heartbeat_s
+    # Its task would outlive the connection by up to one interval, and hold up the stop; what
+    # is told over a socket has heartbeats of its own.
+    config.websocket_ping_interval = None
     return config
 
 

@@ -40,7 +40,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 class Fleet:
     """What was last told of each asset, and since when nothing can be heard."""
 
-    def __init__(self, named: tuple[str, ...]) -> None:
+    def __init__(self, url: str, named: tuple[str, ...]) -> None:
+        self._url = url
         self._named = named
         self._known: dict[str, tuple[Sample, float]] = {}
         self._lost_at_s: float | None = None
@@ -57,7 +58,8 @@ class Fleet:
             CommandError: A named asset is none.
         """
         if isinstance(told, Lost):
-            self._lost_at_s, self.because = trio.current_time(), told.because
+            self._lost_at_s = trio.current_time()
+            self.because = f"the headend at {self._url} cannot be heard: {told.because}"
             return []
         if told.event == "live":
             self._lost_at_s, self.because = None, ""
@@ -102,10 +104,15 @@ class Watch:
     """Follows the stream. A headend that goes away later is waited for, not left."""
 
     def __init__(
-        self, told: AsyncIterator[Update | Lost], named: tuple[str, ...], *, count: int | None
+        self,
+        told: AsyncIterator[Update | Lost],
+        url: str,
+        named: tuple[str, ...],
+        *,
+        count: int | None,
     ) -> None:
         self._told = told
-        self._fleet = Fleet(named)
+        self._fleet = Fleet(url, named)
         self._left = count
 
     async def lines(self) -> None:
@@ -173,7 +180,7 @@ async def watch_headend(
     """
     try:
         async with open_stream(url, selection.wanted()) as stream:
-            watching = Watch(stream, selection.assets, count=count)
+            watching = Watch(stream, url, selection.assets, count=count)
             if console is None:
                 await watching.lines()
             else:

@@ -107,7 +107,11 @@ class LiveStream:
             async with trio.open_nursery() as nursery:
                 self._carrier = nursery.cancel_scope
                 socket = await wrap_client_stream(
-                    nursery, stream, self._host.name, PATH, max_message_size=MESSAGE_BYTES_MAX
+                    nursery,
+                    stream,
+                    self._host.name,
+                    self._host.path,
+                    max_message_size=MESSAGE_BYTES_MAX,
                 )
                 task_status.started(socket)
                 await trio.sleep_forever()
@@ -190,6 +194,7 @@ class _Host:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.name = parts.netloc
+        self.path = parts.path.rstrip("/") + PATH
         self._address = parts.hostname or ""
         self._is_secure = parts.scheme == "https"
         self._port = parts.port or (443 if self._is_secure else 80)

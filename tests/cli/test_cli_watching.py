@@ -14,6 +14,7 @@ from dercp.cli.parse import Duration
 from dercp.cli.watching import Watch
 from dercp.client import Lost, Update
 
+URL = "http://headend"
 GONE = Lost("the connection was closed")
 SNAPSHOT = (update("snapshot"), telling(row(1), row(2)), update("live"))
 
@@ -42,7 +43,7 @@ async def lines(
     capsys: pytest.CaptureFixture[str], *told: Update | Lost | float, count: int
 ) -> list[str]:
     """What is printed for programs."""
-    await Watch(Script(*told), (), count=count).lines()
+    await Watch(Script(*told), URL, (), count=count).lines()
     return capsys.readouterr().out.splitlines()
 
 
@@ -56,7 +57,7 @@ async def screen(
     """What stands on a terminal at the end."""
     file = io.StringIO()
     console = Console(file=file, width=width, height=height, force_terminal=True, no_color=True)
-    await Watch(Script(*told), named, count=count).table(console, Duration(1))
+    await Watch(Script(*told), URL, named, count=count).table(console, Duration(1))
     return file.getvalue().rpartition("asset ")[2]
 
 
@@ -86,15 +87,18 @@ async def test_a_headend_that_goes_and_comes_is_told_once_each(
 ) -> None:
     """The lines go on by themselves; standard error says why they paused."""
     back = (update("resume"), telling(row(1)), update("live"))
-    await Watch(Script(*SNAPSHOT, GONE, 5.0, *back), (), count=3).lines()
+    await Watch(Script(*SNAPSHOT, GONE, 5.0, *back), URL, (), count=3).lines()
     told = capsys.readouterr().err.splitlines()
-    assert told == ["watch: the connection was closed", "watch: the headend answers again"]
+    assert told == [
+        "watch: the headend at http://headend cannot be heard: the connection was closed",
+        "watch: the headend answers again",
+    ]
 
 
 async def test_an_unknown_asset_ends_the_watch(autojump_clock: trio.testing.MockClock) -> None:
     """A misspelt id is not waited for."""
     with pytest.raises(CommandError, match="there is no asset 'nix'"):
-        await Watch(Script(*SNAPSHOT), ("bess-1", "nix"), count=1).lines()
+        await Watch(Script(*SNAPSHOT), URL, ("bess-1", "nix"), count=1).lines()
 
 
 async def test_the_table_grows_older_by_itself(autojump_clock: trio.testing.MockClock) -> None:
@@ -114,7 +118,7 @@ async def test_what_a_silent_headend_said_last_never_looks_live(
     assert "unknown" in last
     assert "live" not in last
     assert "3.4 s" in last
-    assert "the connection was closed" in last
+    assert "cannot be heard: the connection was closed" in last
 
 
 async def test_a_reset_forgets(autojump_clock: trio.testing.MockClock) -> None:

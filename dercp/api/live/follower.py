@@ -59,7 +59,8 @@ class Follower:
 
         Waits only when there is nothing: whoever reads must give way while it sends.
         """
-        self._handed_at_s = None
+        # A write that was broken off returns like any other.
+        self.leave()
         give_up_at_s = trio.current_time() + self._live.settings.stream_heartbeat_s
         while (found := self._next()) is None:
             with trio.move_on_at(give_up_at_s) as waiting:
@@ -70,13 +71,16 @@ class Follower:
         return found
 
     def leave(self) -> None:
-        """The reader is gone; one that did not take its last event in time was cut."""
-        taken_within_s = self._live.settings.write_within_s
-        if (
-            self._handed_at_s is not None
-            and trio.current_time() - self._handed_at_s >= taken_within_s
-        ):
+        """The reader takes no more.
+
+        One that did not take its last event in time was cut by the server, which breaks off
+        any write that takes longer.
+        """
+        if self._handed_at_s is None:
+            return
+        if trio.current_time() - self._handed_at_s >= self._live.settings.write_within_s:
             self._live.counts["cut"] += 1
+        self._handed_at_s = None
 
     # --- beginning
 

@@ -1,5 +1,6 @@
 """`WS /ws`: the live stream over a WebSocket, several subscriptions on one."""
 
+from math import inf
 from typing import Protocol, assert_never
 from urllib.parse import urlsplit
 
@@ -60,6 +61,7 @@ class Socket:
     Characteristics:
         Subscriptions: `subscriptions_max`; each is told at the pace at which it is read.
         Faults: each is answered; the one after `socket_faults_max` ends the socket.
+        Idle: without a subscription it ends after `idle_s`.
     """
 
     def __init__(self, live: LiveStream, wire: Wire) -> None:
@@ -79,7 +81,7 @@ class Socket:
         if self._live.is_closed:
             await self._wire.close(GOING_AWAY, "the headend ends its streams")
         else:
-            await self._wire.close(POLICY_VIOLATION, "too many messages were refused")
+            await self._wire.close(POLICY_VIOLATION, "no subscription, or too many faults")
 
     async def _end_with_stream(self, listening: trio.CancelScope) -> None:
         await self._live.wait_closed()
@@ -88,7 +90,9 @@ class Socket:
     async def _listen(self, telling: trio.Nursery) -> None:
         faults = 0
         while faults <= self._live.settings.socket_faults_max:
-            said = await self._wire.receive()
+            said = await self._next_said()
+            if said is None:
+                return
             try:
                 message = read_message(said)
                 match message:
@@ -101,6 +105,13 @@ class Socket:
             except Refusal as refusal:
                 faults += 1
                 await self._wire.send(refusal_text(refusal))
+
+    async def _next_said(self) -> str | bytes | None:
+        """The next message; None when the client wants nothing for too long."""
+        wanting = any(not each.is_dropped for each in self._subscriptions.values())
+        with trio.move_on_after(inf if wanting else self._live.settings.idle_s):
+            return await self._wire.receive()
+        return None
 
     def _add(self, name: str) -> "_Subscription":
         if name in self._subscriptions:
@@ -133,17 +144,17 @@ class _Subscription:
 
     def __init__(self) -> None:
         self._waiting = trio.CancelScope()
-        self._dropped = False
+        self.is_dropped = False
 
     def drop(self) -> None:
         """It is not."""
-        self._dropped = True
+        self.is_dropped = True
         self._waiting.cancel("the subscription was dropped")
 
     async def next(self, follower: Follower) -> Event:
         """What to send next."""
         with trio.CancelScope() as self._waiting:
-            if not self._dropped:
+            if not self.is_dropped:
                 return await follower.next() or HEARTBEAT
         return UNSUBSCRIBED
 

@@ -91,7 +91,6 @@ class LiveStream:
             TooManyClients: There is none.
         """
         if not self.has_room:
-            self.counts["refused"] += 1
             raise TooManyClients
         self._clients += 1
         self.counts["opened"] += 1
