@@ -1,5 +1,7 @@
 """Where a headend keeps its things: opened, waited for, wiped; or refused in a sentence."""
 
+import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -217,3 +219,18 @@ async def test_what_is_no_url_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(StoreUnusable, match="expected postgresql://"):
         async with open_stores(plan, HeadendSettings(), StopRequest()):
             pass
+
+
+async def test_without_the_extra_the_command_names_it(tmp_path: Path) -> None:
+    """The password that stands in the URL is not repeated."""
+    without = "import sys; sys.modules['asyncpg'] = None; from dercp.cli import main; main()"
+    ports = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
+    done = await trio.run_process(
+        [sys.executable, "-c", without, "headend", "--data-dir", str(tmp_path), *ports],
+        env={**os.environ, "DERCP_STORE_URL": "postgresql://dercp:secret@127.0.0.1:1/dercp"},
+        capture_stderr=True,
+        check=False,
+    )
+    assert done.returncode == Exit.UNAVAILABLE
+    assert b"pip install 'dercp[postgres]'" in done.stderr
+    assert b"secret" not in done.stderr
