@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
@@ -83,4 +83,6 @@ def exposition(operations: Operations, live: LiveStream) -> bytes:
     """The totals as text."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(HeadendCollector(operations, live))
+    # What the process costs: CPU seconds, resident memory, open files.
+    ProcessCollector(registry=registry)
     return generate_latest(registry)

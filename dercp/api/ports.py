@@ -10,7 +10,14 @@ from typing import Protocol
 
 from actors import Node
 from dercp.headend.changes import AgentChanged, DispatchChanged, Look, News, Sample, Subject
-from dercp.headend.history_views import BucketPage, GapViews, HistorySpan, SampleKey, SamplePage
+from dercp.headend.history_views import (
+    BucketPage,
+    GapViews,
+    HistorySpan,
+    SampleKey,
+    SamplePage,
+    SpoolAccount,
+)
 from dercp.headend.record_views import DispatchRecord
 from dercp.headend.views import (
     AgentView,
@@ -123,6 +130,10 @@ class HistoryReader(Protocol):
         self, agent_id: str | None, from_us: int, to_us: int, *, after: int | None, limit: int
     ) -> GapViews:
         """Gaps of an agent, or of all, that overlap the range, in the order of declaration."""
+        ...
+
+    async def spools(self, agent_id: str) -> Sequence[SpoolAccount]:
+        """What is held of each spool of an agent, that seen first in front; all of it is read."""
         ...
 
 

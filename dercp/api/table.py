@@ -1,6 +1,6 @@
 """The route table: all that the API can be asked."""
 
-from dercp.api import dispatches, fleet, history, metrics, operations, pages
+from dercp.api import dispatches, fleet, history, metrics, operations, pages, spools
 from dercp.api.idempotency import HEADER
 from dercp.api.live import sse
 from dercp.api.problems import (
@@ -42,6 +42,12 @@ ROUTES: tuple[Route, ...] = (
     Route(path="/sites/{id}", handler=fleet.get_site, tag="fleet", tagging=LIVE),
     Route(path="/agents", handler=fleet.list_agents, tag="fleet", tagging=LIVE),
     Route(path="/agents/{id}", handler=fleet.get_agent, tag="fleet", tagging=LIVE),
+    Route(
+        path="/agents/{id}/spools",
+        handler=spools.list_spools,
+        tag="history",
+        problems=(HISTORY_UNAVAILABLE,),
+    ),
     Route(
         method="POST",
         path=dispatches.PATH,

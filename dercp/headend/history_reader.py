@@ -21,6 +21,7 @@ from dercp.headend.history_views import (
     SamplePage,
 )
 from dercp.headend.intake import schema_of
+from dercp.headend.spool_accounts import SpoolAccounts
 from dercp.model.completeness import complete_until, joined
 from dercp.model.latest import stamped
 from dercp.model.resample import Resampler
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dercp.headend.archive import Archive
-    from dercp.headend.history_views import HistorySpan
+    from dercp.headend.history_views import HistorySpan, SpoolAccount
     from dercp.headend.settings import HeadendSettings
     from dercp.model.asset import PointSpec, Registration
     from dercp.model.reading import Reading
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 # Fewer are never read at once: most calls of the store cost the same for one.
 FRAMES_MIN = 64
+# All there is: the store's times are signed numbers of 64 bits.
+_EVER = (-(2**62), 2**62)
 # Rows decoded at a stretch, about 2 ms; a frame that has more is decoded as one.
 ROWS_PER_TURN = 4_000
 
@@ -150,6 +153,28 @@ class HistoryReader:
             for gap in page.gaps
         )
         return GapViews(gaps=gaps, next_after=page.next_after)
+
+    async def spools(self, agent_id: str) -> tuple[SpoolAccount, ...]:
+        """What is held of each spool of an agent, that seen first in front; all of it is read.
+
+        Raises:
+            HistoryUnavailable: The store cannot read.
+        """
+        accounts, tenant_id = SpoolAccounts(), self._settings.tenant_id
+        async with self._turns:
+            scan = self._archive.frames(tenant_id, agent_id)
+            with _store_told():
+                while (page := await scan.next_page(*_EVER, PAGE_MAX)) is not None:
+                    for frame in page.frames:
+                        accounts.add_frame(frame)
+                after: int | None = 0
+                while after is not None:
+                    gaps = await self._archive.gaps(tenant_id, agent_id, *_EVER, after, PAGE_MAX)
+                    for gap in gaps.gaps:
+                        accounts.add_gap(gap)
+                    after = gaps.next_after
+                known = await self._archive.sequences(tenant_id, agent_id)
+        return accounts.close(known)
 
     async def _scan(self, span: HistorySpan, collector: _Collector, frames_max: int) -> int:
         """Show the collector each row of the span; return how many batches were unreadable."""

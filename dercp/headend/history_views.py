@@ -72,3 +72,26 @@ class GapViews(View, frozen=True):
 
     gaps: tuple[GapView, ...]
     next_after: int | None
+
+
+class NumberRange(NamedTuple):
+    """Batch numbers without a hole, both ends included."""
+
+    first: int
+    last: int
+
+
+class SpoolAccount(View, frozen=True):
+    """What is held of one spool of an agent.
+
+    The ranges are of all time, and of each batch it is known whether it was logged or, if
+    not, declared. The counts are of the batches that are held still.
+    """
+
+    spool_id: str
+    stored: tuple[NumberRange, ...]
+    declared: tuple[NumberRange, ...]
+    stored_batches: int
+    stored_samples: int
+    # Without what came after it had been declared.
+    declared_samples: int

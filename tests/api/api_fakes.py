@@ -31,8 +31,10 @@ from dercp.headend.history_views import (
     GapViews,
     HistorySample,
     HistorySpan,
+    NumberRange,
     SampleKey,
     SamplePage,
+    SpoolAccount,
 )
 from dercp.headend.views import (
     AgentStatus,
@@ -379,6 +381,20 @@ class FakeHistory:
             next_from_us=end_us if end_us < span.to_us else None,
             bad_batches=0,
         )
+
+    async def spools(self, agent_id: str) -> Sequence[SpoolAccount]:
+        """One, with a hole that was declared and one that was not."""
+        self._read()
+        return [
+            SpoolAccount(
+                spool_id="spool-1",
+                stored=(NumberRange(1, 6), NumberRange(8, 12)),
+                declared=(NumberRange(7, 7),),
+                stored_batches=11,
+                stored_samples=22,
+                declared_samples=2,
+            )
+        ]
 
     async def complete_until(self, agent_id: str) -> int | None:
         """A second ago."""

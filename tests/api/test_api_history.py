@@ -252,3 +252,27 @@ async def test_an_answer_says_what_was_aged_out(
     headend.history.retained_from_us = NOW_US - 3_600_000_000
     for path in ("/assets/bess-1/history", "/assets/bess-1"):
         assert (await client.get(path)).json["retained_from"] == "2026-11-23T13:00:00Z"
+
+
+async def test_what_is_held_of_an_agents_spools(client: CheckedClient) -> None:
+    """Which batches are there or declared, and how many samples that is."""
+    (spool,) = (await client.get("/agents/north-edge/spools")).json["spools"]
+    assert spool == {
+        "spool_id": "spool-1",
+        "stored": [[1, 6], [8, 12]],
+        "declared": [[7, 7]],
+        "stored_batches": 11,
+        "stored_samples": 22,
+        "declared_samples": 2,
+    }
+    assert (await client.get("/agents/nobody/spools")).status == 404
+
+
+async def test_spools_of_a_store_that_cannot_read(
+    client: CheckedClient, headend: FakeHeadend
+) -> None:
+    """Not now, and when to ask again."""
+    headend.history.failure = "the disk is away"
+    answer = await client.get("/agents/north-edge/spools")
+    assert answer.status == 503
+    assert "the disk is away" in answer.json["detail"]

@@ -14,6 +14,7 @@ IDS = {
     "/assets/{id}/history": "bess-1",
     "/sites/{id}": "north",
     "/agents/{id}": "north-edge",
+    "/agents/{id}/spools": "north-edge",
     "/dispatches/{id}": "d0",
     "/problems/{id}": "not-found",
 }

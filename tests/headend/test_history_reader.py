@@ -292,6 +292,41 @@ async def test_gaps_and_completeness_come_from_the_agent(autojump_clock: Clock) 
         assert powers(samples.samples) == [1.0]
 
 
+async def test_what_is_held_of_a_spool_is_counted(autojump_clock: Clock) -> None:
+    """Batch by batch; one that came after it had been declared is stored, not lost."""
+    async with open_plant() as plant, plant.agent() as agent:
+        for _ in range(3):
+            await agent.sample()
+            await agent.expect_ack()
+        async with open_memory_history(plant.disk) as history:
+            await history.declare(
+                [
+                    GapRecord(
+                        tenant_id="default",
+                        agent_id="edge-1",
+                        spool_id="spool-1",
+                        first_sequence=3,
+                        last_sequence=9,
+                        from_us=START_US,
+                        to_us=START_US + 8 * SECOND,
+                        samples=8,
+                        reason="spool_full",
+                        declared_us=START_US + 9 * SECOND,
+                    )
+                ]
+            )
+        reader = plant.headend.history
+        [account] = await reader.spools("edge-1")
+        assert (account.spool_id, account.stored, account.declared) == (
+            "spool-1",
+            ((1, 3),),
+            ((4, 9),),
+        )
+        assert (account.stored_batches, account.stored_samples) == (3, 3)
+        assert account.declared_samples == 7
+        assert await reader.spools("edge-2") == ()
+
+
 async def test_a_store_that_cannot_read_is_told() -> None:
     """In the store's own words."""
     async with open_past() as past:
