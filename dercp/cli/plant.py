@@ -48,6 +48,30 @@ StoreUrl = Annotated[
         "stands in a command, so give it by the variable if it holds a password.",
     ),
 ]
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR",
+        help="Where everything is kept; with --store-url the ingest log alone.",
+    ),
+]
+Development = Annotated[
+    bool,
+    typer.Option(
+        "--development",
+        help="Make the store one for development, which RESET_DB=1 may wipe; "
+        "refused if it is there already and is not.",
+    ),
+]
+TlsCert = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Certificate chain (PEM) of the gRPC listener."),
+]
+TlsKey = Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).")]
+TlsClientCa = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="CA (PEM): agents must show a certificate that it signed."),
+]
 
 DEFAULT_HTTP = Address("127.0.0.1", 8080)
 DEFAULT_GRPC = Address("127.0.0.1", 50051)
@@ -120,38 +144,15 @@ def demo(
 
 
 def headend(
-    data_dir: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            help="Where everything is kept; with --store-url the ingest log alone.",
-        ),
-    ] = Path("dercp-data"),
+    data_dir: DataDir = Path("dercp-data"),
     store_url: StoreUrl = None,
     http: Http = DEFAULT_HTTP,
     grpc: Grpc = DEFAULT_GRPC,
-    tls_cert: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Certificate chain (PEM) of the gRPC listener."),
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).")
-    ] = None,
-    tls_client_ca: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="CA (PEM): agents must show a certificate that it signed."
-        ),
-    ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
     *,
-    development: Annotated[
-        bool,
-        typer.Option(
-            "--development",
-            help="Make the store one for development, which RESET_DB=1 may wipe; "
-            "refused if it is there already and is not.",
-        ),
-    ] = False,
+    development: Development = False,
     no_auth: NoAuth = False,
     verbose: Verbose = False,
 ) -> None:
