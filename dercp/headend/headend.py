@@ -25,6 +25,7 @@ from dercp.headend.history_reader import HistoryReader
 from dercp.headend.messages import DrainAgent
 from dercp.headend.operations import HeadendOperations
 from dercp.headend.parts import Ground
+from dercp.headend.patience import until_it_answers
 from dercp.headend.reader import RosterReader
 from dercp.headend.recorder import Recorder
 from dercp.headend.supervision import RESTART
@@ -138,9 +139,9 @@ async def open_headend(
         RestartsExceeded: The headend could not go on, out of the block.
     """
     ground = Ground(store, history, settings, clock, drain)
-    await ground.portfolios.load()
     async with open_system("headend", seed=seed, grace_s=settings.stop_within_s) as system:
         system.events.listen(_log_event)
+        await until_it_answers(ground.portfolios.load, system.random)
         desk = await system.root.start(parts.desk(ground, new_id))
         ingest = parts.start_ingest(ground, system.root)
         system.root.start_nowait(parts.ageing(ground, "ageing", history))
