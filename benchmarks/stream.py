@@ -159,15 +159,18 @@ async def _load(app: QuartTrio, clients: int, seconds: float) -> float:
 
 async def _pieces(live: LiveStream, plant: Plant) -> list[bytes]:
     """What one tick sends to a reader of everything."""
-    query, pieces = StreamQuery(), []
+    query = StreamQuery()
+    pieces: list[bytes] = []
     with following(live, query, "") as follower:
         while (event := await follower.next()) is not None and event.kind != "live":
             pass
         plant.sample()
-        while sum(map(len, pieces)) == 0 or len(pieces) < live.round.changes_count(query.scope):
+        left = 1
+        while left:
             event = await follower.next()
             assert event is not None
             pieces.append(event.sse)
+            left = live.round.changes_count(query.scope) - len(pieces)
     return pieces
 
 
@@ -192,8 +195,9 @@ def _bare(pieces: list[bytes]) -> QuartTrio:
 
 async def _measure(seconds: float, clients: int) -> None:
     plant, settings = Plant(), ApiSettings()
-    feed = ChangeFeed(plant.roster, DispatchBook(ended_max=1, grace_s=1.0), now_us)
-    reader = RosterReader(plant.roster, settings=HeadendSettings(), clock=now_us)
+    book = DispatchBook(ended_max=1, grace_s=1.0)
+    feed = ChangeFeed(plant.roster, book, now_us)
+    reader = RosterReader(plant.roster, book, settings=HeadendSettings(), clock=now_us)
     plant.sample()
     calm_the_collector()  # as `dercp headend` does
     async with open_live_stream(feed, reader, now_us, settings) as live:
