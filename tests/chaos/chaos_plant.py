@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import trio
 from chaos_headend import MortalHeadend
-from chaos_plan import LASTS_S, LINKS, Plan, StoreTrouble
+from chaos_plan import LASTS_S, LINKS, SMALL_BYTES, Plan, StoreTrouble
 from chaos_site import INTERVAL_S, Site, now_us
 from headend_plant import START_US, Plant
 from memory_store import open_memory_history
@@ -185,6 +185,10 @@ class Run:
             samples += len(times_us)
             if any(earlier >= later for earlier, later in pairwise(times_us)):
                 self._complaints.append(f"{asset_id}: history is out of order")
+        # Only what was being written at a death may be lost, or finds no room.
+        in_hand = len(site.deaths) * len(site.devices)
+        if spool.declared_samples > in_hand and site.plan.bytes_max != SMALL_BYTES:
+            self._complaints.append(f"{name}: {spool.declared_samples} declared without need")
         if samples != spool.stored_samples:
             self._complaints.append(f"{name}: {spool.stored_samples} stored, {samples} are read")
         gaps = await reader.gaps(name, 0, 2**62, after=None, limit=1000)
