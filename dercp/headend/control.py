@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dercp.headend.views import Authority, ControlView
+from dercp.headend.views import ControlView
 from dercp.model.dispatch import (
     AssetTarget,
     Dispatch,
@@ -37,7 +37,7 @@ def control_of(twin: Twin, book: DispatchBook) -> ControlView | None:
         setpoint_mw=setpoint_mw,
         until_us=dispatch.request.until_us,
         fallback=twin.spec.fallback,
-        authority=Authority.HEADEND,
+        authority=dispatch.request.authority,
         state=dispatch.state,
     )
 

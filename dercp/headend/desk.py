@@ -39,7 +39,7 @@ from dercp.headend.messages import (
 from dercp.headend.patience import PASSING, until_it_answers
 from dercp.headend.round import Round
 from dercp.headend.routes import may_speak, route_of
-from dercp.headend.submissions import RETRY_S, Submissions
+from dercp.headend.submissions import RETRY_S, Submissions, check_headends
 from dercp.model.dispatch import (
     AssetTarget,
     Cancelled,
@@ -273,6 +273,7 @@ class DeskActor(Actor[DeskMessage]):
                     raise UnknownDispatch(f"there is no dispatch {asked.dispatch_id}")
                 if dispatch.is_final and dispatch.state is not DispatchState.CANCELLED:
                     raise DispatchEnded(dispatch)
+                check_headends(dispatch)
                 return dispatch, self._withdraw(dispatch, asked.detail, this)
             case CancelSchedule():
                 blocks = [
@@ -317,6 +318,9 @@ class DeskActor(Actor[DeskMessage]):
 
     def _hear(self, said: EdgeSaid, this: Round) -> None:
         dispatch = this.get(said.dispatch_id)
+        local = said.local
+        if dispatch is None and local and may_speak(said.agent_id, local.target, self._roster):
+            dispatch = self._submissions.take_local(said.dispatch_id, local, this)
         if (
             dispatch is None
             or dispatch.revision != said.revision

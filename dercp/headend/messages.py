@@ -227,6 +227,8 @@ class EdgeSaid(Message, frozen=True):
     dispatch_id: str
     revision: int
     event: DispatchEvent
+    # What was asked at the site, of a dispatch that began there.
+    local: DispatchRequest | None = None
 
 
 DeskMessage = (

@@ -27,7 +27,12 @@ from dercp.model.dispatch import cancel_due
 from dercp.model.errors import ModelError
 from dercp.model.ids import check_id
 from dercp.wire import v1
-from dercp.wire.dispatch import cancel_to_wire, dispatch_to_wire, event_from_update
+from dercp.wire.dispatch import (
+    cancel_to_wire,
+    dispatch_to_wire,
+    event_from_update,
+    local_from_update,
+)
 from dercp.wire.envelope import decode_uplink, encode_downlink
 from dercp.wire.errors import WireError
 from dercp.wire.registration import registration_id
@@ -216,6 +221,7 @@ class SessionActor(Actor[SessionMessage]):
                     dispatch_id=update.dispatch_id,
                     revision=update.revision,
                     event=event_from_update(update),
+                    local=local_from_update(update),
                 )
             )
         elif uplink.gap_report is not None:

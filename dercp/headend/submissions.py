@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from dercp.headend.errors import DeskBusy, FleetMoved, KeyReused
-from dercp.model.dispatch import Dispatch, DispatchLimits, DispatchRequest, check_request, submit
+from dercp.model.dispatch import (
+    Authority,
+    Dispatch,
+    DispatchError,
+    DispatchLimits,
+    DispatchReason,
+    DispatchRequest,
+    begun_at_site,
+    check_request,
+    submit,
+)
 from dercp.model.plan import moved
 from dercp.model.schedule import check_schedule, requests_of
+from dercp.model.time import us_from_s
 from dercp.store.records import IdempotencyRecord
 
 if TYPE_CHECKING:
@@ -95,6 +106,21 @@ class Submissions:
         self._enter_key(asked, first, this)
         return first, tuple(leaf for _, leaves in entered for leaf in leaves)
 
+    def take_local(
+        self, dispatch_id: str, request: DispatchRequest, this: Round
+    ) -> Dispatch | None:
+        """A dispatch that began at its site; None where there is no room, or no reason, for it.
+
+        It may be long over: an edge tells of what happened while nobody listened.
+        """
+        horizon_us = this.now_us + us_from_s(LIMITS.horizon_s_max)
+        open_count = self._book.open_count() + this.added_count()
+        if request.until_us > horizon_us or open_count >= self._settings.dispatches_open_max:
+            return None
+        dispatch = begun_at_site(dispatch_id, self._settings.tenant_id, request, this.now_us)
+        this.add(dispatch)
+        return dispatch
+
     def _repeated(self, asked: Submit | SubmitSchedule, this: Round) -> Dispatch | None:
         known = this.known_keys.get(asked.key)
         if known is None:
@@ -135,4 +161,19 @@ class Submissions:
                 dispatch_id=first.dispatch_id,
                 created_us=this.now_us,
             )
+        )
+
+
+def check_headends(dispatch: Dispatch) -> None:
+    """Refuse to end what is not the headend's.
+
+    Raises:
+        DispatchError: `local_operator`: only those at the site can.
+    """
+    request = dispatch.request
+    if request.authority is not Authority.HEADEND:
+        raise DispatchError(
+            DispatchReason.LOCAL_OPERATOR,
+            "",
+            f"{request.requested_by} at the site has taken the lease, and only the site can end it",
         )

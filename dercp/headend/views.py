@@ -10,6 +10,7 @@ import msgspec
 
 from dercp.model.aggregate import Aggregate
 from dercp.model.asset import AssetSpec, Fallback
+from dercp.model.authority import Authority
 from dercp.model.dispatch import DispatchState
 from dercp.model.quality import Quality, Reason
 
@@ -19,14 +20,6 @@ LAG_S_MAX = 60.0
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """The base of all views: keyword-only and frozen."""
-
-
-class Authority(StrEnum):
-    """Who holds the setpoint of an asset, the highest first."""
-
-    SAFETY = "safety"
-    LOCAL_OPERATOR = "local_operator"
-    HEADEND = "headend"
 
 
 class ControlView(View, frozen=True):

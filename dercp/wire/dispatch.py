@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias, TypedDict, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from dercp.model.dispatch import (
     Acked,
     Applied,
     AssetTarget,
+    Authority,
     Cancelled,
     Completed,
     DeviatingSeen,
@@ -39,6 +41,7 @@ __all__ = [
     "cancel_to_wire",
     "dispatch_to_wire",
     "event_from_update",
+    "local_from_update",
     "order_from_wire",
     "update_to_wire",
 ]
@@ -80,6 +83,7 @@ _PLAIN_WORDS: Mapping[v1.DispatchState, Callable[..., EdgeWord]] = {
 }
 
 
+_AUTHORITIES = {v1.Authority[authority.name]: authority for authority in Authority}
 _SHARE_STATES = {v1.AllocationState[state.name]: state for state in ShareState}
 
 
@@ -181,8 +185,13 @@ def order_from_wire(message: v1.Dispatch) -> Order:
     )
 
 
-def update_to_wire(dispatch_id: str, revision: int, word: EdgeWord) -> v1.DispatchUpdate:
-    """The message that carries the edge's word to the headend."""
+def update_to_wire(
+    dispatch_id: str, revision: int, word: EdgeWord, local: DispatchRequest | None = None
+) -> v1.DispatchUpdate:
+    """The message that carries the edge's word to the headend.
+
+    `local` is what was asked, of a dispatch that began at the site.
+    """
     return v1.DispatchUpdate(
         dispatch_id=dispatch_id,
         revision=revision,
@@ -195,6 +204,7 @@ def update_to_wire(dispatch_id: str, revision: int, word: EdgeWord) -> v1.Dispat
         clamps=[_clamp(each) for each in word.clamps],
         split=None if word.placement is None else _split(word.placement),
         outcome=None if word.outcome is None else _outcome(word.outcome),
+        local=None if local is None else _local(local),
     )
 
 
@@ -223,6 +233,54 @@ def event_from_update(update: v1.DispatchUpdate) -> EdgeWord:
             f"state: {update.state.value} is no state of a dispatch that this version knows",
         )
     return word(**said)
+
+
+def local_from_update(update: v1.DispatchUpdate) -> DispatchRequest | None:
+    """What was asked at the site; None of a dispatch that the headend sent.
+
+    Raises:
+        WireError: MALFORMED: no id, no target, no number of MW, an end before its start.
+    """
+    local = update.local
+    if local is None:
+        return None
+    order = order_from_wire(
+        v1.Dispatch(
+            dispatch_id=update.dispatch_id,
+            asset_id=local.asset_id,
+            site_id=local.site_id,
+            setpoint_mw=local.setpoint_mw,
+            start_us=local.start_us,
+            until_us=local.until_us,
+            deliver_by_us=local.until_us,
+            reason=local.reason[:SENTENCE_CHARS_MAX],
+            requested_by=local.requested_by[:SENTENCE_CHARS_MAX],
+        )
+    )
+    # Of whoever a newer edge knows, the headend knows that it was not itself.
+    authority = _AUTHORITIES.get(local.authority, Authority.LOCAL_OPERATOR)
+    return replace(order.request, authority=authority)
+
+
+def _local(request: DispatchRequest) -> v1.LocalDispatch:
+    message = v1.LocalDispatch(
+        setpoint_mw=request.setpoint_mw,
+        start_us=request.start_us,
+        until_us=request.until_us,
+        authority=v1.Authority[request.authority.name],
+        requested_by=request.requested_by,
+        reason=request.reason,
+    )
+    match request.target:
+        case AssetTarget(asset_id):
+            message.asset_id = asset_id
+        case SiteTarget(site_id):
+            message.site_id = site_id
+        case PortfolioTarget(portfolio_id):
+            raise ValueError(f"{portfolio_id}: no site has a portfolio")
+        case _:
+            assert_never(request.target)
+    return message
 
 
 def _clamp(clamp: Clamp) -> v1.Clamp:

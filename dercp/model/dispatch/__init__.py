@@ -34,6 +34,7 @@ make `Sent` durable before the bytes leave, else a crash between the two would l
 headend say "expired" of something that runs. Updates of another revision stay outside.
 """
 
+from dercp.model.authority import Authority
 from dercp.model.dispatch._advance import Transition, advance
 from dercp.model.dispatch._events import (
     Acked,
@@ -61,6 +62,7 @@ from dercp.model.dispatch._record import (
     DispatchState,
     Source,
     TimelineEntry,
+    begun_at_site,
     cancel_due,
     deliverable,
     next_deadline_us,
@@ -94,6 +96,7 @@ __all__ = [
     "Acked",
     "Applied",
     "AssetTarget",
+    "Authority",
     "Cancelled",
     "Completed",
     "DeviatingSeen",
@@ -123,6 +126,7 @@ __all__ = [
     "Transition",
     "Undelivered",
     "advance",
+    "begun_at_site",
     "cancel_due",
     "check_request",
     "default_deliver_by_us",

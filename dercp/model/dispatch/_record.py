@@ -139,6 +139,23 @@ def submit(
     )
 
 
+def begun_at_site(
+    dispatch_id: str, tenant_id: str, request: DispatchRequest, now_us: int
+) -> Dispatch:
+    """A dispatch that the headend first hears of from the edge: nobody has sent it there."""
+    first = TimelineEntry(
+        state=DispatchState.SENT, time_us=now_us, source=Source.EDGE, reason=request.authority
+    )
+    return Dispatch(
+        dispatch_id=dispatch_id,
+        tenant_id=tenant_id,
+        request=request,
+        state=first.state,
+        timeline=(first,),
+        ever_sent=True,
+    )
+
+
 def deliverable(dispatch: Dispatch, now_us: int) -> bool:
     """Whether it may be sent, or sent again: not answered, not withdrawn, not too late."""
     return (

@@ -7,6 +7,7 @@ from typing import TypeAlias, assert_never
 import msgspec
 
 from dercp.model.asset import AssetSpec
+from dercp.model.authority import Authority
 from dercp.model.errors import ModelError
 from dercp.model.guardrail import OnLimit
 from dercp.model.time import us_from_s
@@ -56,6 +57,7 @@ class DispatchRequest(msgspec.Struct, frozen=True, kw_only=True):
     `deliver_by_us`, or never. Of two leases the greater `priority` holds the asset.
     `on_limit` is what the edge does where a limit stands against it. `schedule_id` names the
     plan that it is a block of ("" = it stands alone), `block` counts from 0 within it.
+    `authority` is whose word it is; what came over the wire from the headend is the headend's.
     """
 
     target: Target
@@ -69,6 +71,7 @@ class DispatchRequest(msgspec.Struct, frozen=True, kw_only=True):
     on_limit: OnLimit = OnLimit.CLAMP
     schedule_id: str = ""
     block: int = 0
+    authority: Authority = Authority.HEADEND
 
 
 class GroupSpec(msgspec.Struct, frozen=True):

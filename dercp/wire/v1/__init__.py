@@ -10,6 +10,7 @@ __all__ = (
     "AssetKind",
     "AssetRegistration",
     "AssetRow",
+    "Authority",
     "CancelDispatch",
     "Clamp",
     "Dispatch",
@@ -24,6 +25,7 @@ __all__ = (
     "Heartbeat",
     "Hello",
     "Lane",
+    "LocalDispatch",
     "OnLimit",
     "Outcome",
     "Point",
@@ -121,6 +123,38 @@ class AssetKind(betterproto2.Enum):
             "ASSET_KIND_PV": 2,
             "ASSET_KIND_WIND": 3,
             "ASSET_KIND_EV": 4,
+        }
+
+
+class Authority(betterproto2.Enum):
+    """
+    Who may hold an asset; the greater number goes first.
+    """
+
+    UNSPECIFIED = 0
+
+    HEADEND = 1
+
+    LOCAL_OPERATOR = 2
+
+    SAFETY = 3
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "AUTHORITY_UNSPECIFIED",
+            1: "AUTHORITY_HEADEND",
+            2: "AUTHORITY_LOCAL_OPERATOR",
+            3: "AUTHORITY_SAFETY",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "AUTHORITY_UNSPECIFIED": 0,
+            "AUTHORITY_HEADEND": 1,
+            "AUTHORITY_LOCAL_OPERATOR": 2,
+            "AUTHORITY_SAFETY": 3,
         }
 
 
@@ -809,6 +843,12 @@ class DispatchUpdate(betterproto2.Message):
     How a lease went, once it is over.
     """
 
+    local: "LocalDispatch | None" = betterproto2.field(12, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Of a dispatch that nobody sent to the edge: what was asked at the site. Said with each
+    update of it, so that the first one to arrive tells all there is to know.
+    """
+
 
 default_message_pool.register_message("dercp.v1", "DispatchUpdate", DispatchUpdate)
 
@@ -972,6 +1012,44 @@ class Hello(betterproto2.Message):
 
 
 default_message_pool.register_message("dercp.v1", "Hello", Hello)
+
+
+@dataclass(eq=False, repr=False)
+class LocalDispatch(betterproto2.Message):
+    """
+    A lease that somebody at the site has taken. Its id is the edge's, its revision 1.
+
+    Oneofs:
+        - target:
+    """
+
+    asset_id: "str | None" = betterproto2.field(
+        1, betterproto2.TYPE_STRING, optional=True, group="target"
+    )
+
+    site_id: "str | None" = betterproto2.field(
+        2, betterproto2.TYPE_STRING, optional=True, group="target"
+    )
+
+    setpoint_mw: "float" = betterproto2.field(3, betterproto2.TYPE_DOUBLE)
+
+    start_us: "int" = betterproto2.field(4, betterproto2.TYPE_INT64)
+
+    until_us: "int" = betterproto2.field(5, betterproto2.TYPE_INT64)
+
+    authority: "Authority" = betterproto2.field(
+        6, betterproto2.TYPE_ENUM, default_factory=lambda: Authority(0)
+    )
+
+    requested_by: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
+    """
+    Who asked, and through what: opcua:anna, ...
+    """
+
+    reason: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
+
+
+default_message_pool.register_message("dercp.v1", "LocalDispatch", LocalDispatch)
 
 
 @dataclass(eq=False, repr=False)

@@ -80,6 +80,13 @@ class OnLimit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ON_LIMIT_CLAMP: _ClassVar[OnLimit]
     ON_LIMIT_REJECT: _ClassVar[OnLimit]
 
+class Authority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AUTHORITY_UNSPECIFIED: _ClassVar[Authority]
+    AUTHORITY_HEADEND: _ClassVar[Authority]
+    AUTHORITY_LOCAL_OPERATOR: _ClassVar[Authority]
+    AUTHORITY_SAFETY: _ClassVar[Authority]
+
 class AllocationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ALLOCATION_STATE_PLANNED: _ClassVar[AllocationState]
@@ -168,6 +175,10 @@ QUALITY_REASON_CLOCK_SUSPECT: QualityReason
 QUALITY_REASON_DEVICE_COMMS_LOST: QualityReason
 ON_LIMIT_CLAMP: OnLimit
 ON_LIMIT_REJECT: OnLimit
+AUTHORITY_UNSPECIFIED: Authority
+AUTHORITY_HEADEND: Authority
+AUTHORITY_LOCAL_OPERATOR: Authority
+AUTHORITY_SAFETY: Authority
 ALLOCATION_STATE_PLANNED: AllocationState
 ALLOCATION_STATE_APPLIED: AllocationState
 ALLOCATION_STATE_FAILED: AllocationState
@@ -453,7 +464,7 @@ class CancelDispatch(_message.Message):
     def __init__(self, dispatch_id: _Optional[str] = ..., revision: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class DispatchUpdate(_message.Message):
-    __slots__ = ("dispatch_id", "revision", "state", "time_us", "reason", "detail", "readback_mw", "superseded_by", "clamps", "split", "outcome")
+    __slots__ = ("dispatch_id", "revision", "state", "time_us", "reason", "detail", "readback_mw", "superseded_by", "clamps", "split", "outcome", "local")
     DISPATCH_ID_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -465,6 +476,7 @@ class DispatchUpdate(_message.Message):
     CLAMPS_FIELD_NUMBER: _ClassVar[int]
     SPLIT_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_FIELD_NUMBER: _ClassVar[int]
     dispatch_id: str
     revision: int
     state: DispatchState
@@ -476,7 +488,28 @@ class DispatchUpdate(_message.Message):
     clamps: _containers.RepeatedCompositeFieldContainer[Clamp]
     split: Split
     outcome: Outcome
-    def __init__(self, dispatch_id: _Optional[str] = ..., revision: _Optional[int] = ..., state: _Optional[_Union[DispatchState, str]] = ..., time_us: _Optional[int] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., readback_mw: _Optional[float] = ..., superseded_by: _Optional[str] = ..., clamps: _Optional[_Iterable[_Union[Clamp, _Mapping]]] = ..., split: _Optional[_Union[Split, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ...) -> None: ...
+    local: LocalDispatch
+    def __init__(self, dispatch_id: _Optional[str] = ..., revision: _Optional[int] = ..., state: _Optional[_Union[DispatchState, str]] = ..., time_us: _Optional[int] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., readback_mw: _Optional[float] = ..., superseded_by: _Optional[str] = ..., clamps: _Optional[_Iterable[_Union[Clamp, _Mapping]]] = ..., split: _Optional[_Union[Split, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., local: _Optional[_Union[LocalDispatch, _Mapping]] = ...) -> None: ...
+
+class LocalDispatch(_message.Message):
+    __slots__ = ("asset_id", "site_id", "setpoint_mw", "start_us", "until_us", "authority", "requested_by", "reason")
+    ASSET_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    SETPOINT_MW_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    AUTHORITY_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    asset_id: str
+    site_id: str
+    setpoint_mw: float
+    start_us: int
+    until_us: int
+    authority: Authority
+    requested_by: str
+    reason: str
+    def __init__(self, asset_id: _Optional[str] = ..., site_id: _Optional[str] = ..., setpoint_mw: _Optional[float] = ..., start_us: _Optional[int] = ..., until_us: _Optional[int] = ..., authority: _Optional[_Union[Authority, str]] = ..., requested_by: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Clamp(_message.Message):
     __slots__ = ("reason", "from_mw", "to_mw", "detail")
