@@ -5,6 +5,7 @@
     ├── collector
     ├── devices
     │   └── <asset id> ...
+    ├── site
     ├── lockout
     └── uplink
 
@@ -42,10 +43,10 @@ from dercp.edge.bell import Bell
 from dercp.edge.collector import Collector, FrameLimits
 from dercp.edge.config import AssetConfig, Config, Headend
 from dercp.edge.conversation import Topics
-from dercp.edge.desk import Desk
+from dercp.edge.desk import Desk, Taker
 from dercp.edge.device import AssetMemory, DeviceActor, DeviceMessage, Reporting
 from dercp.edge.headend_time import HeadendTime
-from dercp.edge.journal import Journal
+from dercp.edge.journal import Journal, Unended
 from dercp.edge.kept_lease import revive
 from dercp.edge.lease import Lease, Report
 from dercp.edge.lease_keeper import Clocks, LeaseKeeper
@@ -54,6 +55,10 @@ from dercp.edge.lockout_watch import LockoutWatch, locks_now
 from dercp.edge.outbox_keeper import OutboxKeeper
 from dercp.edge.pace import Pace
 from dercp.edge.session import Live
+from dercp.edge.site import SiteActor, SiteMessage
+from dercp.edge.site_assets import SiteAssets
+from dercp.edge.site_keeper import KeptDispatch, SiteKeeper
+from dercp.edge.site_parts import parent_of
 from dercp.edge.spool import Spool, open_memory_outbox, open_spool
 from dercp.edge.status import AgentStatus, AssetStatus, LeaseStatus, SessionStatus, UplinkStatus
 from dercp.edge.uplink import Dial, Uplink, UplinkHistory
@@ -73,6 +78,8 @@ DEVICE_GRACE_S: Final = 11.0
 LAST_WORDS_WITHIN_S: Final = 1.0
 # A day of five-minute blocks may come at once.
 DEVICE_MAIL_MAX: Final = 512
+SITE_MAIL_MAX: Final = 512
+SITE_GRACE_S: Final = 2.0
 
 # A device that crashes its actor again and again must never take the others along, so
 # this limit is one that nothing reaches; the backoff is what holds it in check.
@@ -175,6 +182,11 @@ class Agent:
         self._history = UplinkHistory()
         self._memories: dict[str, AssetMemory] = {}
         self._devices: dict[str, Ref[DeviceMessage]] = {}
+        self._clocks = Clocks(self._headend_time.now_us, clock, config.clock_off_s_max)
+        self._site_keeper = SiteKeeper(
+            SiteAssets(self._memories), self._devices, self._journal, self._clocks, self._log
+        )
+        self._journal.tell_of_parts(self._site_keeper.noted)
 
     async def run(self, system: System, stop: trio.Event, started: Callable[[], None]) -> None:
         """Grow the tree, let it live, and take it down so that the last word is still sent."""
@@ -186,16 +198,19 @@ class Agent:
         )
         locks = locks_now(self._locks)
         self._start_devices(devices, collector, locks)
+        site = await system.root.start(self._site_spec())
         if self._locks is not None:
             await system.root.start(self._lockout_spec(self._locks, locks))
         # Last, so that the first dispatch finds its device; and stopped last, by `system`.
-        await system.root.start(self._uplink_spec())
+        await system.root.start(self._uplink_spec(site))
         started()
         await stop.wait()
         # All at once: a device that does not answer must not hold up the others.
         for device in self._devices.values():
             device.stop_nowait()
         await devices.stop()
+        # With what its assets came to.
+        await site.stop()
         await collector.stop()
         # The last words leave only when they are kept.
         with trio.move_on_after(LAST_WORDS_WITHIN_S):
@@ -241,13 +256,21 @@ class Agent:
             mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
         )
 
-    def _uplink_spec(self) -> ChildSpec[NoReturn]:
+    def _site_spec(self) -> ChildSpec[SiteMessage]:
+        return ChildSpec(
+            name="site",
+            factory=lambda: SiteActor(self._site_keeper),
+            mailbox=MailboxSpec(capacity=SITE_MAIL_MAX, on_full=OnFull.REJECT),
+            grace_s=SITE_GRACE_S,
+        )
+
+    def _uplink_spec(self, site: Ref[SiteMessage]) -> ChildSpec[NoReturn]:
         topics = Topics(
             hello=self._hello,
             bell=self._bell,
             outbox=self._outbox,
             journal=self._journal,
-            desk=Desk(self._journal, self._devices, self._log),
+            desk=Desk(self._journal, self._devices, Taker(self._config.site_id, site), self._log),
             clock=self._clock,
             headend_time=self._headend_time,
             frame_limits=self._frame_limits,
@@ -280,14 +303,15 @@ class Agent:
     def _start_devices(
         self, devices: SupervisorRef, collector: Ref[RowDraft], locks: Lockouts
     ) -> None:
-        clocks = Clocks(self._headend_time.now_us, self._clock, self._config.clock_off_s_max)
         reporting = Reporting(
-            schema=PayloadSchema(self._config.registration), collector=collector, clocks=clocks
+            schema=PayloadSchema(self._config.registration),
+            collector=collector,
+            clocks=self._clocks,
         )
         origin_s = trio.current_time()
         kept = self._kept_leases()
         for index, asset in enumerate(self._config.assets):
-            keeper = LeaseKeeper(asset, self._journal, clocks)
+            keeper = LeaseKeeper(asset, self._journal, self._clocks)
             keeper.surroundings.locked = locks.of(asset.spec.asset_id)
             keeper.resume(kept.pop(asset.spec.asset_id, []))
             memory = AssetMemory(asset.spec, keeper, Pace(origin_s, asset.spec.sample_interval_s))
@@ -296,22 +320,39 @@ class Agent:
             self._devices[asset.spec.asset_id] = devices.start_nowait(spec)
 
     def _kept_leases(self) -> dict[str, list[Lease]]:
-        """By asset, the leases of the process before this one that go on; the others have ended."""
+        """By asset, the leases of the process before this one that go on; the others have ended.
+
+        Those for the site go to its gateway, and first: with one of them end its parts.
+        """
         kept: dict[str, list[Lease]] = {}
-        now_s, own_us = trio.current_time(), self._clock()
+        for_site: dict[str, KeptDispatch] = {}
         known = {asset.spec.asset_id for asset in self._config.assets}
-        for one in self._journal.unended():
-            lease = None
-            if one.lease is not None and one.asset_id in known:
-                lease = revive(one.dispatch_id, one.revision, one.lease, own_us=own_us, now_s=now_s)
-            if lease is None or one.asset_id is None:
-                detail = "the agent was not running when its lease ended"
-                failed = Failed(reason=DispatchReason.EDGE_STOPPED, detail=detail)
-                self._journal.record(Report(one.dispatch_id, one.revision, failed))
+        unended = self._journal.unended()
+        for one in sorted(unended, key=lambda each: parent_of(each.dispatch_id) is not None):
+            lease = self._revived(one)
+            parent_id = parent_of(one.dispatch_id)
+            if lease is None or (parent_id is not None and parent_id not in for_site):
+                self._end_stopped(one)
+            elif one.asset_id is None:
+                for_site[one.dispatch_id] = (lease, one.shares)
+            elif one.asset_id not in known:
+                self._end_stopped(one)
             else:
                 self._log.info("lease_resumed", dispatch_id=one.dispatch_id, asset_id=one.asset_id)
                 kept.setdefault(one.asset_id, []).append(lease)
+        self._site_keeper.resume(list(for_site.values()))
         return kept
+
+    def _revived(self, one: Unended) -> Lease | None:
+        if one.lease is None:
+            return None
+        now_s, own_us = trio.current_time(), self._clock()
+        return revive(one.dispatch_id, one.revision, one.lease, own_us=own_us, now_s=now_s)
+
+    def _end_stopped(self, one: Unended) -> None:
+        detail = "the agent was not running when its lease ended"
+        failed = Failed(reason=DispatchReason.EDGE_STOPPED, detail=detail)
+        self._journal.record(Report(one.dispatch_id, one.revision, failed))
 
     def _device_spec(
         self, index: int, asset: AssetConfig, memory: AssetMemory, reporting: Reporting

@@ -86,6 +86,11 @@ class Approach:
         """Whether what stands in the device was written for a lease."""
         return self._last is not None
 
+    @property
+    def standing_mw(self) -> float | None:
+        """What is known to stand in the device by our hand."""
+        return None if self._last is None else self._last.setpoint_mw
+
     def begin(self) -> None:
         """Another lease, or the same one once more."""
         self._aim, self.next_at_s = None, math.inf

@@ -1,23 +1,43 @@
-"""Hands what the headend orders to the asset it is meant for, once."""
+"""Hands what the headend orders to the asset it is meant for, or to the site's gateway, once."""
 
 from collections.abc import Mapping
+from typing import assert_never
 
+import msgspec
 import structlog
 
-from actors import ActorStopped, MailboxFull, Ref
+from actors import Ref
 from dercp.edge.device import Cancel, DeviceMessage
 from dercp.edge.journal import Journal
 from dercp.edge.lease import Report
-from dercp.model.dispatch import AssetTarget, Cancelled, DispatchReason, Rejected
+from dercp.edge.site import SiteMessage
+from dercp.edge.telling import told
+from dercp.model.dispatch import (
+    AssetTarget,
+    Cancelled,
+    DispatchReason,
+    PortfolioTarget,
+    Rejected,
+    SiteTarget,
+    Target,
+    id_of,
+)
 from dercp.model.ids import IdError, check_id
 from dercp.wire import WireError, v1
 from dercp.wire.dispatch import order_from_wire
 
-__all__ = ["Desk"]
+__all__ = ["Desk", "Taker"]
+
+
+class Taker(msgspec.Struct, frozen=True):
+    """Whom the dispatches for a site go to, and what it is called."""
+
+    site_id: str
+    gateway: Ref[SiteMessage]
 
 
 class Desk:
-    """Routes by asset id. What cannot be handed on is answered from here.
+    """Routes by asset id or site id. What cannot be handed on is answered from here.
 
     A dispatch that the journal has no room for is left unanswered: the headend then knows
     nothing of it, which is true, and it is not executed.
@@ -27,22 +47,20 @@ class Desk:
         self,
         journal: Journal,
         devices: Mapping[str, Ref[DeviceMessage]],
+        site: Taker,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self._journal = journal
         self._devices = devices
+        self._site = site
         self._log = log
 
     def execute(self, message: v1.Dispatch) -> None:
         """A dispatch has come, perhaps not for the first time."""
         dispatch_id, revision = message.dispatch_id, message.revision
-        asset_id = message.asset_id
-        try:
-            check_id(dispatch_id, "dispatch_id")
-        except IdError as error:
-            self._log.warning("dispatch_nameless", why=error.detail)
+        if not self._is_name(dispatch_id):
             return
-        if not self._journal.admits(dispatch_id, revision, asset_id):
+        if not self._journal.admits(dispatch_id, revision, message.asset_id):
             self._log.info("dispatch_not_new", dispatch_id=dispatch_id, revision=revision)
             return
         try:
@@ -50,19 +68,25 @@ class Desk:
         except WireError as error:
             self._reject(message, "malformed", error.detail)
             return
-        if not isinstance(order.request.target, AssetTarget):
-            self._reject(message, "site_dispatch", "this edge takes dispatches for assets only")
-        elif (device := self._devices.get(order.request.target.asset_id)) is None:
-            self._reject(message, DispatchReason.UNKNOWN_ASSET, f"no asset {asset_id} stands here")
-        elif not _told(device, order):
-            self._reject(message, "busy", "too many dispatches wait for this asset")
+        taker = self._taker(order.request.target)
+        if taker is None:
+            target = id_of(order.request.target)
+            self._reject(message, DispatchReason.UNKNOWN_ASSET, f"no {target} stands here")
+        elif not told(taker, order):
+            self._reject(message, "busy", "too many dispatches wait for this asset or site")
 
     def recall(self, message: v1.CancelDispatch) -> None:
         """A dispatch shall end early, or never begin."""
         dispatch_id = message.dispatch_id
-        device = self._devices.get(self._journal.asset_of(dispatch_id) or "")
-        if device is not None and not self._journal.has_ended(dispatch_id):
-            if not _told(device, Cancel(dispatch_id, message.reason)):
+        if not self._is_name(dispatch_id):
+            return
+        if self._journal.is_open(dispatch_id):
+            asset_id = self._journal.asset_of(dispatch_id)
+            # What is open and has no asset was taken for the site.
+            taker: Ref[DeviceMessage] | Ref[SiteMessage] | None = self._site.gateway
+            if asset_id is not None:
+                taker = self._devices.get(asset_id)
+            if taker is not None and not told(taker, Cancel(dispatch_id, message.reason)):
                 self._log.warning("cancel_not_taken", dispatch_id=dispatch_id)
             return
         # Not here yet, or ended: if it comes after all, it must not begin.
@@ -70,14 +94,25 @@ class Desk:
             cancelled = Cancelled(detail=message.reason)
             self._journal.record(Report(dispatch_id, message.revision, cancelled))
 
+    def _taker(self, target: Target) -> Ref[DeviceMessage] | Ref[SiteMessage] | None:
+        match target:
+            case AssetTarget(asset_id):
+                return self._devices.get(asset_id)
+            case SiteTarget(site_id):
+                return self._site.gateway if site_id == self._site.site_id else None
+            case PortfolioTarget():
+                return None
+            case _:
+                assert_never(target)
+
+    def _is_name(self, dispatch_id: str) -> bool:
+        try:
+            check_id(dispatch_id, "dispatch_id")
+        except IdError as error:
+            self._log.warning("dispatch_nameless", why=error.detail)
+            return False
+        return True
+
     def _reject(self, message: v1.Dispatch, reason: str, detail: str) -> None:
         rejected = Rejected(reason=reason, detail=detail)
         self._journal.record(Report(message.dispatch_id, message.revision, rejected))
-
-
-def _told(device: Ref[DeviceMessage], message: DeviceMessage) -> bool:
-    try:
-        device.tell_nowait(message)
-    except (MailboxFull, ActorStopped):
-        return False
-    return True

@@ -15,10 +15,11 @@ from msgspec.structs import replace
 
 from dercp.edge.kept_lease import KeptLease, keep
 from dercp.edge.lease import Lease, Report
+from dercp.edge.site_parts import KeptShares, parent_of
 from dercp.model.dispatch import FINAL
 from dercp.model.time import Clock, us_from_s
 
-__all__ = ["Journal", "JournalDisk", "JournalStatistics", "Unended"]
+__all__ = ["Journal", "JournalDisk", "JournalStatistics", "Remembered", "Unended"]
 
 # A day of five-minute blocks for a hundred assets, and some; about 1 KiB each.
 ENTRIES_MAX: Final = 32_768
@@ -64,6 +65,16 @@ class Unended(msgspec.Struct, frozen=True):
     revision: int
     asset_id: str | None
     lease: KeptLease | None
+    # Of a site's dispatch that was divided: among whom.
+    shares: KeptShares | None = None
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """What is known of an asset's part of a dispatch."""
+
+    revision: int
+    last: Report | None
+    setpoint_mw: float | None
 
 
 class _Entry(msgspec.Struct):
@@ -72,6 +83,7 @@ class _Entry(msgspec.Struct):
     last: Report | None = None
     unsent: list[Report] = msgspec.field(default_factory=list)
     lease: KeptLease | None = None
+    shares: KeptShares | None = None
 
     @property
     def is_final(self) -> bool:
@@ -84,8 +96,10 @@ class Journal:
     Characteristics:
         Bound: 32,768 dispatches. Forgotten are the oldest that have ended and were sent; while
             there is none of these, `admits` refuses new ones.
+            The parts of a site's dispatch are forgotten with its end, and not counted.
         Mail: the reports of a dispatch wait in order, at most 16, of which the oldest makes
             room; kept across sessions. The last word is never dropped.
+            What is said of a part goes to the site's gateway, and to no headend.
         Survives: the process, as far as the disk has taken it.
         Disk full or failing: no new lease begins; words are sent without being kept.
     """
@@ -107,8 +121,16 @@ class Journal:
         self._settles_at: dict[str, int] = {}
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._unsent: OrderedDict[str, None] = OrderedDict()
+        # The parts of the dispatches that a site's assets share, by dispatch and part.
+        self._parts: dict[str, dict[str, _Entry]] = {}
+        self._on_part: Callable[[Report], None] = _unheard
         for dispatch_id, content in kept.items():
             self._recall(dispatch_id, content, log)
+        self._forget_orphans()
+
+    def tell_of_parts(self, on_part: Callable[[Report], None]) -> None:
+        """Who hears what is said of the parts of a site's dispatches."""
+        self._on_part = on_part
 
     def admits(self, dispatch_id: str, revision: int, asset_id: str | None) -> bool:
         """Enter a dispatch; False if it must not be executed.
@@ -116,6 +138,9 @@ class Journal:
         That is when this revision or a later one was here before (its last word is then sent
         again), when it has ended, or when there is no room left to remember it.
         """
+        parent_id = parent_of(dispatch_id)
+        if parent_id is not None:
+            return self._admits_part(parent_id, dispatch_id, _Entry(revision, asset_id))
         entry = self._entries.get(dispatch_id)
         if entry is not None and (entry.is_final or revision <= entry.revision):
             self._send(dispatch_id, entry)
@@ -124,7 +149,10 @@ class Journal:
             return False
         unsent = [] if entry is None else entry.unsent
         lease = None if entry is None else entry.lease
-        self._entries[dispatch_id] = _Entry(revision, asset_id, unsent=unsent, lease=lease)
+        shares = None if entry is None else entry.shares
+        self._entries[dispatch_id] = _Entry(
+            revision, asset_id, unsent=unsent, lease=lease, shares=shares
+        )
         return True
 
     def asset_of(self, dispatch_id: str) -> str | None:
@@ -132,28 +160,33 @@ class Journal:
         entry = self._entries.get(dispatch_id)
         return None if entry is None else entry.asset_id
 
-    def has_ended(self, dispatch_id: str) -> bool:
-        """Whether a dispatch is known here, and over."""
+    def is_open(self, dispatch_id: str) -> bool:
+        """Whether a dispatch is known here, and not over."""
         entry = self._entries.get(dispatch_id)
-        return entry is not None and entry.is_final
+        return entry is not None and not entry.is_final
 
     def record(self, report: Report) -> None:
         """Take in a report. A dispatch that has ended, or has a newer revision, hears no more."""
-        entry = self._entries.get(report.dispatch_id)
+        entry = self._find(report.dispatch_id)
         if entry is None or entry.is_final or report.revision < entry.revision:
             return
         entry.last = replace(report, word=replace(report.word, source_time_us=self._clock()))
+        if parent_of(report.dispatch_id) is not None:
+            self._record_part(entry, entry.last)
+            return
         entry.unsent.append(entry.last)
         if len(entry.unsent) > UNSENT_WORDS_MAX:
             del entry.unsent[0]
         if report.word.state in FINAL:
-            entry.lease = None
+            entry.lease = entry.shares = None
+            for part_id in self._parts.pop(report.dispatch_id, ()):
+                self._disk.note_later(part_id, None)
         self._note(report.dispatch_id, entry)
         self._send(report.dispatch_id, entry)
 
     def hold(self, lease: Lease) -> None:
         """A lease was taken: an agent that starts anew goes on with it."""
-        entry = self._entries.get(lease.dispatch_id)
+        entry = self._find(lease.dispatch_id)
         if entry is None or entry.is_final:
             return
         entry.lease = keep(
@@ -163,10 +196,25 @@ class Journal:
 
     def let_go(self, dispatch_id: str) -> None:
         """A lease is over, or about to be: nobody shall go on with it."""
-        entry = self._entries.get(dispatch_id)
+        entry = self._find(dispatch_id)
         if entry is not None and entry.lease is not None:
             entry.lease = None
             self._note(dispatch_id, entry)
+
+    def keep_shares(self, dispatch_id: str, shares: KeptShares) -> None:
+        """A site's dispatch was divided, or its parts have moved."""
+        entry = self._entries.get(dispatch_id)
+        if entry is not None and not entry.is_final:
+            entry.shares = shares
+            self._note(dispatch_id, entry)
+
+    def part(self, part_id: str) -> Remembered | None:
+        """What is known of an asset's part of a dispatch; None if its order never came."""
+        entry = self._find(part_id)
+        if entry is None:
+            return None
+        setpoint_mw = None if entry.lease is None else entry.lease.setpoint_mw
+        return Remembered(entry.revision, entry.last, setpoint_mw)
 
     async def commit(self) -> bool:
         """Wait until all of this is on the disk; False if the disk does not take it."""
@@ -174,9 +222,10 @@ class Journal:
 
     def unended(self) -> Sequence[Unended]:
         """What has not ended; of interest when the agent starts anew."""
+        parts = (item for parts in self._parts.values() for item in parts.items())
         return [
-            Unended(dispatch_id, entry.revision, entry.asset_id, entry.lease)
-            for dispatch_id, entry in self._entries.items()
+            Unended(dispatch_id, entry.revision, entry.asset_id, entry.lease, entry.shares)
+            for dispatch_id, entry in (*self._entries.items(), *parts)
             if not entry.is_final
         ]
 
@@ -209,6 +258,28 @@ class Journal:
         unended = sum(not entry.is_final for entry in self._entries.values())
         return JournalStatistics(len(self._entries), unended, len(self._unsent))
 
+    def _find(self, dispatch_id: str) -> _Entry | None:
+        parent_id = parent_of(dispatch_id)
+        if parent_id is None:
+            return self._entries.get(dispatch_id)
+        return self._parts.get(parent_id, {}).get(dispatch_id)
+
+    def _admits_part(self, parent_id: str, part_id: str, entry: _Entry) -> bool:
+        """The same for a part; a dispatch has as many as the site has assets, at most."""
+        parts = self._parts.setdefault(parent_id, {})
+        before = parts.get(part_id)
+        if before is not None and (before.is_final or entry.revision <= before.revision):
+            return False
+        entry.lease = None if before is None else before.lease
+        parts[part_id] = entry
+        return True
+
+    def _record_part(self, entry: _Entry, report: Report) -> None:
+        if report.word.state in FINAL:
+            entry.lease = None
+        self._note(report.dispatch_id, entry)
+        self._on_part(report)
+
     def _send(self, dispatch_id: str, entry: _Entry) -> None:
         if entry.last is not None:
             if not entry.unsent:
@@ -226,7 +297,9 @@ class Journal:
         return False
 
     def _note(self, dispatch_id: str, entry: _Entry) -> None:
-        self._settles_at[dispatch_id] = self._disk.note(dispatch_id, msgspec.msgpack.encode(entry))
+        number = self._disk.note(dispatch_id, msgspec.msgpack.encode(entry))
+        if parent_of(dispatch_id) is None:  # no word of a part leaves
+            self._settles_at[dispatch_id] = number
 
     def _recall(
         self, dispatch_id: str, content: bytes, log: structlog.typing.FilteringBoundLogger
@@ -236,9 +309,23 @@ class Journal:
         except msgspec.DecodeError as error:
             log.error("journal_entry_unreadable", dispatch_id=dispatch_id, why=str(error))
             return
+        parent_id = parent_of(dispatch_id)
+        if parent_id is not None:
+            self._parts.setdefault(parent_id, {})[dispatch_id] = entry
+            return
         self._entries[dispatch_id] = entry
         if entry.unsent:
             self._unsent[dispatch_id] = None
+
+    def _forget_orphans(self) -> None:
+        """Parts whose dispatch has ended are of no use, if a kill came between the two."""
+        for parent_id in [each for each in self._parts if not self.is_open(each)]:
+            for part_id in self._parts.pop(parent_id):
+                self._disk.note_later(part_id, None)
+
+
+def _unheard(_report: Report) -> None:
+    """Nobody asks for parts where no site is dispatched."""
 
 
 _DECODER = msgspec.msgpack.Decoder(_Entry)

@@ -128,6 +128,11 @@ class LeaseKeeper:
         return ""
 
     @property
+    def written_mw(self) -> float | None:
+        """What was written for the lease in force; None = nothing that is known to stand."""
+        return None if self.book.in_force is None else self._approach.standing_mw
+
+    @property
     def judges_by_readings(self) -> bool:
         """Whether what may be written depends on what the device says."""
         rails = self.guardrails

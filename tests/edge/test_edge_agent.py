@@ -521,12 +521,6 @@ async def test_a_site_limit_narrows_and_says_so(
         (lambda: dispatch(setpoint_mw=2.5), "out_of_range"),
         (lambda: dispatch(setpoint_mw=float("nan")), "malformed"),
         (lambda: dispatch(asset_id="bess-9"), "unknown_asset"),
-        (
-            lambda: v1.Dispatch(
-                dispatch_id="d-1", site_id="site-1", start_us=0, until_us=1, setpoint_mw=1
-            ),
-            "site_dispatch",
-        ),
     ],
 )
 async def test_what_cannot_be_done_is_rejected_with_its_reason(
