@@ -68,13 +68,18 @@ class FaultyLink:
         self._begun: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Let the faults come to pass, beginning now; returns after the last one."""
+        """Let the faults come to pass, beginning now; returns after the last one.
+
+        Cancelled, it leaves the link well.
+        """
         began_s = trio.current_time()
         for fault in self._faults:
             await trio.sleep_until(began_s + fault.from_s)
             self._begin(fault)
-            await trio.sleep_until(began_s + fault.to_s)
-            self._now = None
+            try:
+                await trio.sleep_until(began_s + fault.to_s)
+            finally:
+                self._now = None
 
     async def carry(self, near: trio.abc.HalfCloseableStream) -> None:
         """Carry one connection of the edge until it is over; closes `near`."""

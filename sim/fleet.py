@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import count, islice
 
 from dercp.edge.config import AssetConfig, Config, Headend
+from dercp.model.asset import AssetSpec
 from dercp.model.bounds import Bounds
 from dercp.model.guardrail import Guardrails
 from dercp.model.points import Kind
@@ -11,7 +12,7 @@ from sim.adapter import SimulatedAdapter
 from sim.options import SimulatedOptions
 from sim.specs import default_spec
 
-__all__ = ["demo_fleet"]
+__all__ = ["asset_config", "demo_fleet"]
 
 # The kinds in the order in which a site gets them, with the word of their ids and names.
 _MIX = (
@@ -40,7 +41,9 @@ def demo_fleet(
             site_id=site_id,
             site_name=f"Demo site {number}",
             assets=tuple(
-                _asset(site_id, kind, word, name, nth, adapter, options)
+                asset_config(
+                    default_spec(kind, f"{site_id}-{word}-{nth}", f"{name} {nth}"), adapter, options
+                )
                 for kind, word, name, nth in islice(_kinds(), assets_per_site)
             ),
         )
@@ -52,16 +55,10 @@ def _kinds() -> Iterator[tuple[Kind, str, str, int]]:
             yield kind, word, name, nth
 
 
-def _asset(
-    site_id: str,
-    kind: Kind,
-    word: str,
-    name: str,
-    nth: int,
-    adapter: SimulatedAdapter,
-    options: SimulatedOptions,
+def asset_config(
+    spec: AssetSpec, adapter: SimulatedAdapter, options: SimulatedOptions
 ) -> AssetConfig:
-    spec = default_spec(kind, f"{site_id}-{word}-{nth}", f"{name} {nth}")
+    """A simulated asset that is held to its nameplate and nothing else."""
     nameplate = Bounds(spec.p_min_mw, spec.p_max_mw)
     return AssetConfig(
         spec=spec,
