@@ -51,4 +51,5 @@ def admit(
         priority=request.priority,
         on_limit=request.on_limit,
         schedule_id=request.schedule_id,
+        authority=request.authority,
     )

@@ -3,6 +3,7 @@
 import msgspec
 
 from dercp.edge.lease import Lease
+from dercp.model.authority import Authority
 from dercp.model.guardrail import OnLimit
 from dercp.model.time import us_from_s
 
@@ -19,6 +20,7 @@ class KeptLease(msgspec.Struct, frozen=True, kw_only=True):
     behind_us: int
     on_limit: OnLimit = OnLimit.CLAMP
     schedule_id: str = ""
+    authority: Authority = Authority.HEADEND
 
 
 def keep(lease: Lease, *, headend_us: int, own_us: int, now_s: float) -> KeptLease:
@@ -31,6 +33,7 @@ def keep(lease: Lease, *, headend_us: int, own_us: int, now_s: float) -> KeptLea
         behind_us=headend_us - own_us,
         on_limit=lease.on_limit,
         schedule_id=lease.schedule_id,
+        authority=lease.authority,
     )
 
 
@@ -56,4 +59,5 @@ def revive(
         priority=kept.priority,
         on_limit=kept.on_limit,
         schedule_id=kept.schedule_id,
+        authority=kept.authority,
     )

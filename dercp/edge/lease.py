@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from dercp.model.dispatch import (
     Acked,
     Applied,
+    Authority,
     Cancelled,
     Completed,
     DispatchReason,
@@ -70,6 +71,12 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     on_limit: OnLimit = OnLimit.CLAMP
     schedule_id: str = ""
+    authority: Authority = Authority.HEADEND
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Which of two goes first: whose word it is, then how urgent."""
+        return self.authority.rank, self.priority
 
 
 class Book(msgspec.Struct, frozen=True):
@@ -129,14 +136,13 @@ def resumed(kept: Sequence[Lease], now_s: float) -> Book:
 
 
 def accept(book: Book, lease: Lease, now_s: float, acked: Acked = _ACKED) -> Step:
-    """Take in a lease. Where it overlaps another, the greater priority wins, then the newer."""
+    """Take in a lease. Where it overlaps another, the greater rank wins, then the newer."""
     rivals = [
         other for other in leases_of(book) if _overlap(other, lease) and not _same(other, lease)
     ]
     for rival in rivals:
-        if rival.priority > lease.priority:
-            detail = f"{rival.dispatch_id} holds the asset with priority {rival.priority}"
-            return Step(book, (_say(lease, Rejected(reason="outranked", detail=detail)),))
+        if rival.rank > lease.rank:
+            return Step(book, (_say(lease, _outranked(rival, lease)),))
     kept = [other for other in book.scheduled if other not in rivals and not _same(other, lease)]
     if len(kept) >= SCHEDULED_MAX:
         detail = f"{SCHEDULED_MAX} dispatches already wait for their start"
@@ -274,8 +280,18 @@ def _end(book: Book, ended: Sequence[Lease], word: Cancelled) -> Step:
     return Step(Book(None, waiting, owes_fallback=True), (*said[1:], FallBack(said[0])))
 
 
+def _outranked(rival: Lease, lease: Lease) -> Rejected:
+    if rival.authority is lease.authority:
+        detail = f"{rival.dispatch_id} holds the asset with priority {rival.priority}"
+        return Rejected(reason=DispatchReason.OUTRANKED, detail=detail)
+    detail = f"{rival.dispatch_id} holds the asset for {rival.authority}"
+    return Rejected(reason=DispatchReason.LOCAL_OPERATOR, detail=detail)
+
+
 def _superseded(lease: Lease, by: Lease) -> Report:
-    return _say(lease, Superseded(by=by.dispatch_id))
+    if by.authority is lease.authority:
+        return _say(lease, Superseded(by=by.dispatch_id))
+    return _say(lease, Superseded(by=by.dispatch_id, reason=DispatchReason.LOCAL_OPERATOR))
 
 
 def _say(lease: Lease, word: EdgeWord) -> Report:
