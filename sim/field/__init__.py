@@ -1,0 +1,1 @@
+"""Virtual devices that speak field protocols over real sockets."""
