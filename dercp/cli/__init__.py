@@ -10,6 +10,8 @@ Where to find what:
     watching   what a command does with it; following, history, exporting too
     columns    history as columns; table_files, parquet: what takes them; destination: where
     span       of which time; completeness: what is missing in it
+    sim        a fleet of virtual assets: sim_run, with sim_workers, sim_api, sim_watch,
+               sim_storms, sim_view, sim_report
     serve      a headend with its API; demo, edge: what else runs; running, signals, logs: on what
 """
 
@@ -17,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from dercp.cli import past, people, plant, site
+from dercp.cli import past, people, plant, sim, site
 
 
 def _examples(*lines: str) -> str:
@@ -64,6 +66,14 @@ app.command(
         "    --tls-cert headend.pem --tls-key headend.key --tls-client-ca agents-ca.pem",
     ),
 )(plant.headend)
+app.command(
+    short_help="Put a fleet of virtual assets on a headend.",
+    epilog=_examples(
+        "dercp sim --sites 100 --assets-per-site 100 --duration 60s --report sim.json",
+        "dercp sim --headend 10.1.2.3:50051 --api http://10.1.2.3:8080 --chaos flaky",
+        "dercp sim --pre-encoded --sites 300 --assets-per-site 300 --duration 30s",
+    ),
+)(sim.sim)
 edge = typer.Typer(
     short_help="Run the agent of one site.",
     epilog=_examples(

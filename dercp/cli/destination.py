@@ -67,8 +67,12 @@ def form_of(output: Path | None) -> Form:
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
+def new_file(path: Path, option: str = "--output") -> Iterator[BinaryIO]:
     """A file that has its name only when the block is through; before, and else, it has none.
+
+    Args:
+        path: Where; what was there is replaced.
+        option: That named it.
 
     Raises:
         CommandError: It cannot be written.
@@ -77,7 +81,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         if path.exists() and not path.is_file():
-            raise CommandError(f"--output: {path} is no file", code=Exit.UNAVAILABLE)
+            raise CommandError(f"{option}: {path} is no file", code=Exit.UNAVAILABLE)
         with part.open("wb") as file:
             yield file
             file.flush()
@@ -85,7 +89,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         part.replace(path)
     except OSError as error:
         raise CommandError(
-            f"--output: {path} cannot be written: {(error.strerror or str(error)).lower()}",
+            f"{option}: {path} cannot be written: {(error.strerror or str(error)).lower()}",
             code=Exit.UNAVAILABLE,
         ) from None
     finally:

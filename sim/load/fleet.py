@@ -18,7 +18,7 @@ from sim.load.scenario import Mix
 from sim.options import SimulatedOptions
 from sim.specs import default_spec
 
-__all__ = ["Station", "batteries", "edge_configs", "kind_of", "stations"]
+__all__ = ["Station", "asset_ids", "edge_configs", "kind_of", "stations"]
 
 # In a fleet of so many each kind has its share to one in a hundred.
 _PATTERN: Final = 100
@@ -72,13 +72,13 @@ def edge_configs(plan: Plan, directory: Path | None) -> list[Config]:
     return configs
 
 
-def batteries(fleet: Fleet) -> list[str]:
-    """The ids of all batteries."""
+def asset_ids(fleet: Fleet, *kinds: Kind) -> list[str]:
+    """The ids of all assets of these kinds; without any, of all."""
     return [
         _asset_id(fleet, site, number)
         for site in range(fleet.first_site, fleet.first_site + fleet.sites)
         for number in range(fleet.assets_per_site)
-        if _kind(fleet, site, number) is Kind.STORAGE
+        if not kinds or _kind(fleet, site, number) in kinds
     ]
 
 
