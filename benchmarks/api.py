@@ -30,6 +30,7 @@ from dercp.api import (
     HistoryReader,
     LiveStream,
     Operations,
+    Portfolios,
     create_app,
     serve_api,
 )
@@ -139,6 +140,7 @@ async def _measure(rounds: int) -> None:
         cast("FleetReader", Fleet(10_000)),
         cast("HistoryReader", None),  # nothing here asks these
         cast("DispatchDesk", None),
+        cast("Portfolios", None),
         cast("Operations", None),
         cast("LiveStream", None),
         lambda: NOW_US,

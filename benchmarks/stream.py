@@ -33,6 +33,7 @@ from dercp.api import (
     HistoryReader,
     LiveStream,
     Operations,
+    Portfolios,
     create_app,
     open_live_stream,
     serve_api,
@@ -206,6 +207,7 @@ async def _measure(seconds: float, clients: int) -> None:
             reader,
             cast("HistoryReader", None),  # nothing here asks these
             cast("DispatchDesk", None),
+            cast("Portfolios", None),
             cast("Operations", None),
             live,
             now_us,

@@ -22,12 +22,12 @@ from werkzeug.exceptions import (
     RequestTimeout,
 )
 
-from dercp.api.bodies import read_body
+from dercp.api.bodies import is_required, read_body
 from dercp.api.live.sockets import Socket, check_origin
 from dercp.api.live.sse import no_room
 from dercp.api.live.stream import LiveStream, TooManyClients
 from dercp.api.openapi import describe
-from dercp.api.ports import DispatchDesk, FleetReader, HistoryReader, Operations
+from dercp.api.ports import DispatchDesk, FleetReader, HistoryReader, Operations, Portfolios
 from dercp.api.problems import (
     BODY_TOO_LARGE,
     INTERNAL_ERROR,
@@ -78,6 +78,7 @@ def create_app(
     reader: FleetReader,
     history: HistoryReader,
     desk: DispatchDesk,
+    portfolios: Portfolios,
     operations: Operations,
     live: LiveStream,
     clock: Clock,
@@ -89,13 +90,16 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes_max
     app.config["BODY_TIMEOUT"] = settings.body_within_s
     app.config["RESPONSE_TIMEOUT"] = settings.fetched_within_s
-    services = Services(reader, history, desk, operations, live, clock, describe(ROUTES))
+    services = Services(
+        reader, history, desk, portfolios, operations, live, clock, describe(ROUTES)
+    )
     gate = trio.CapacityLimiter(settings.requests_max)
     for route in ROUTES:
         endpoint = _Endpoint(route, services, settings, gate)
         for prefix in PREFIXES:
             path = prefix + route.path.replace("{id}", "<id>")
-            app.add_url_rule(path, path, endpoint.answer, methods=[route.method])
+            name = f"{route.method} {path}"
+            app.add_url_rule(path, name, endpoint.answer, methods=[route.method])
     for prefix in PREFIXES:
         path = prefix + SOCKET_PATH
         app.add_websocket(path, path, _Sockets(live).serve)
@@ -164,7 +168,7 @@ class _Endpoint:
             id=name,
             headers=headers,
             media_type=media_type,
-            body=read_body(self._route.body, await _json_content()),
+            body=read_body(self._route.body, await _content_for(self._route.body)),
         )
 
     def _respond(self, result: Result, media_type: str) -> Response:
@@ -180,15 +184,17 @@ class _Endpoint:
                 response = Response(content, headers=dict(headers), content_type=media_type)
                 response.timeout = None
                 return response
-            case Reply(content=content, headers=headers):
-                return self._respond_with(content, headers)
+            case Reply(content=content, headers=headers, status=status):
+                return self._respond_with(content, headers, status)
             case _:
-                return self._respond_with(_encoder.encode(result), {})
+                return self._respond_with(_encoder.encode(result), {}, None)
 
-    def _respond_with(self, content: bytes, headers: Mapping[str, str]) -> Response:
+    def _respond_with(
+        self, content: bytes, headers: Mapping[str, str], status: int | None
+    ) -> Response:
         response = Response(
             content,
-            status=self._route.status,
+            status=status or self._route.status,
             headers=dict(headers),
             content_type=self._route.media_type,
         )
@@ -218,14 +224,23 @@ class _Sockets:
             raise no_room(self._live) from None
 
 
-async def _json_content() -> bytes:
-    if request.mimetype != JSON or "Content-Encoding" in request.headers:
-        raise Refusal(
-            UNSUPPORTED_MEDIA_TYPE,
-            f"expected Content-Type: {JSON} and no Content-Encoding, "
-            f"got {request.headers.get('Content-Type', 'none')!r}",
-        )
-    return await request.get_data(cache=False, as_text=False, parse_form_data=False)
+async def _content_for(shape: type[msgspec.Struct]) -> bytes:
+    """The body; one that may be left out, and is, needs no type."""
+    is_json = request.mimetype == JSON and "Content-Encoding" not in request.headers
+    if not is_json and is_required(shape):
+        raise _wrong_type()
+    content = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+    if not is_json and content:
+        raise _wrong_type()
+    return content
+
+
+def _wrong_type() -> Refusal:
+    return Refusal(
+        UNSUPPORTED_MEDIA_TYPE,
+        f"expected Content-Type: {JSON} and no Content-Encoding, "
+        f"got {request.headers.get('Content-Type', 'none')!r}",
+    )
 
 
 def _tag_but_for_ages(content: bytes) -> str:

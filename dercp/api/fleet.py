@@ -46,7 +46,7 @@ async def list_assets(call: Call[AssetFilter]) -> Page[AssetResource]:
 
 
 async def get_asset(call: Call[Query]) -> AssetResource:
-    """One asset with its points, and how far its history goes and is complete."""
+    """One asset with its points and limits, who holds it, and how far its history goes."""
     history = call.services.history
     asset = found(call.services.reader.asset(call.id), "asset", call.id)
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from dercp.api.bodies import is_required
 from dercp.api.problems import (
     BODY_TOO_LARGE,
     INTERNAL_ERROR,
@@ -111,7 +112,7 @@ def _operation(route: Route, schemas: _Schemas) -> JsonSchema:
     }
     if route.body:
         content = {JSON: {"schema": schemas[route.body]}}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": is_required(route.body), "content": content}
     return operation
 
 
@@ -144,8 +145,8 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, JsonSchema]:
     if route.tagging is Tagging.BUT_FOR_AGES:
         headers["ETag"] = "Weak; the same as long as nothing but ages differs"
     responses: dict[str, JsonSchema] = {
-        str(route.status): {
-            "description": HTTPStatus(route.status).phrase,
+        str(status): {
+            "description": HTTPStatus(status).phrase,
             "headers": {
                 name: {"description": meaning, "schema": {"type": "string"}}
                 for name, meaning in headers.items()
@@ -155,6 +156,7 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, JsonSchema]:
                 **{also: {"schema": {"type": "string"}} for also in route.also},
             },
         }
+        for status in (route.status, *route.also_statuses)
     }
     if route.tagging is Tagging.BUT_FOR_AGES:
         responses["304"] = {"description": "As the If-None-Match of the request has it"}

@@ -98,21 +98,70 @@ INVALID_BODY = ProblemType(
 DISPATCH_REFUSED = ProblemType(
     "dispatch-refused",
     422,
-    "The asset cannot be dispatched like this",
-    "The request is well formed but outside what the asset allows. `errors` says which member, "
+    "The target cannot be dispatched like this",
+    "The request is well formed but outside what the target allows. `errors` says which member, "
     "with a stable `reason`. No dispatch was made; the Idempotency-Key stays unused.",
 )
 UNKNOWN_TARGET = ProblemType(
     "unknown-target",
     422,
     "Nobody registered the target of the dispatch",
-    "No asset of this id is known. GET /assets lists those that are.",
+    "No asset, site or portfolio of this id is known, or a member of the portfolio is gone. "
+    "GET /assets, /sites and /portfolios list those that are.",
 )
-UNSUPPORTED_TARGET = ProblemType(
-    "unsupported-target",
+PLAN_NOT_FOR_THIS = ProblemType(
+    "plan-not-for-this",
     422,
-    "A site cannot be dispatched yet",
-    "This version dispatches single assets. Name one with `asset_id`.",
+    "The plan's token is none for this dispatch",
+    "It is not a token of a preview, or of one for another target or setpoint. Give the `token` "
+    "of a preview unchanged, with the body that the preview had. No dispatch was made.",
+)
+PLAN_EXPIRED = ProblemType(
+    "plan-expired",
+    409,
+    "The plan is too old",
+    "A preview holds for two minutes. Ask for a new one. No dispatch was made; the "
+    "Idempotency-Key stays unused.",
+)
+FLEET_MOVED = ProblemType(
+    "fleet-moved",
+    409,
+    "The plan would be another one now",
+    "Shares differ from the preview by more than 2 % of the setpoint; `moved` says which. Ask "
+    "for a new preview, or dispatch without `plan_token`. No dispatch was made; the "
+    "Idempotency-Key stays unused.",
+)
+DISPATCH_ENDED = ProblemType(
+    "dispatch-ended",
+    409,
+    "The dispatch has ended",
+    "It ended otherwise before, so it cannot be ended early. GET /dispatches/{id} says how.",
+)
+PORTFOLIO_REFUSED = ProblemType(
+    "portfolio-refused",
+    422,
+    "The portfolio cannot be right",
+    "`errors` says which member, with a stable `reason`. Nothing was written.",
+)
+PORTFOLIO_IN_USE = ProblemType(
+    "portfolio-in-use",
+    409,
+    "Dispatches that have not ended name the portfolio",
+    "Cancel them, or wait for their end. GET /dispatches?portfolio_id=...&open=true lists them.",
+)
+PRECONDITION_FAILED = ProblemType(
+    "precondition-failed",
+    412,
+    "It is not as the request takes it to be",
+    "Somebody changed it since it was read, or it is there, or gone, against If-None-Match or "
+    "If-Match. Read it again, and send its new ETag. Nothing was written.",
+)
+PRECONDITION_REQUIRED = ProblemType(
+    "precondition-required",
+    428,
+    "The request must say which state it changes",
+    "Send the ETag of what you read as If-Match, so that nobody else's change is lost; "
+    "If-Match: * takes whatever is there.",
 )
 IDEMPOTENCY_KEY_REUSED = ProblemType(
     "idempotency-key-reused",
@@ -194,13 +243,20 @@ CATALOGUE: tuple[ProblemType, ...] = (
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     REQUEST_TIMEOUT,
+    DISPATCH_ENDED,
+    FLEET_MOVED,
+    PLAN_EXPIRED,
+    PORTFOLIO_IN_USE,
+    PRECONDITION_FAILED,
     BODY_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     INVALID_BODY,
     DISPATCH_REFUSED,
     UNKNOWN_TARGET,
-    UNSUPPORTED_TARGET,
+    PLAN_NOT_FOR_THIS,
+    PORTFOLIO_REFUSED,
     IDEMPOTENCY_KEY_REUSED,
+    PRECONDITION_REQUIRED,
     TOO_MANY_DISPATCHES,
     STORE_UNAVAILABLE,
     TOO_MANY_SUBSCRIPTIONS,
@@ -225,6 +281,16 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | UnsetType = UNSET
 
 
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
+    """A share of a plan that is another one now. `id` null: what nobody has room for."""
+
+    id: str | None
+    planned_mw: float
+    now_mw: float
+    # What binds it now, or why it is left out: a stable word.
+    reason: str | UnsetType = UNSET
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a request that was refused (RFC 9457)."""
 
@@ -235,6 +301,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     # Of unexpected errors only: the id under which the log holds the details.
     instance: str | UnsetType = UNSET
     errors: tuple[Fault, ...] | UnsetType = UNSET
+    # Of `fleet-moved` only.
+    moved: tuple[Moved, ...] | UnsetType = UNSET
 
 
 class Refusal(Exception):
@@ -246,6 +314,7 @@ class Refusal(Exception):
         detail: str,
         *,
         faults: Sequence[Fault] = (),
+        moved: Sequence[Moved] = (),
         instance: str | UnsetType = UNSET,
         retry_after_s: float | None = None,
     ) -> None:
@@ -259,4 +328,5 @@ class Refusal(Exception):
             detail=detail,
             instance=instance,
             errors=tuple(faults) or UNSET,
+            moved=tuple(moved) or UNSET,
         )

@@ -1,5 +1,6 @@
 """Query parameters: typed, bounded, and refused by name when nobody knows them."""
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_right
 from collections import defaultdict
@@ -15,6 +16,7 @@ from msgspec import Meta
 
 from dercp.api.problems import INVALID_PARAMETERS, Fault, Refusal
 from dercp.headend.views import AgentStatus, AgentView, AssetView
+from dercp.model.dispatch import FINAL, DispatchState
 from dercp.model.points import Kind
 
 Q = TypeVar("Q", bound="Query")
@@ -22,6 +24,7 @@ V = TypeVar("V")
 
 Cursor = Annotated[str, Meta(max_length=200, description="`next` of the page before this one")]
 SiteFilter = Annotated[str, Meta(max_length=64, description="Only what belongs to this site")]
+TargetFilter = Annotated[str, Meta(max_length=64, description="Only those for it as a whole")]
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +75,45 @@ class FleetQuery(AssetFilter, frozen=True, kw_only=True):
     """Of which assets the telemetry is wanted."""
 
     limit: Annotated[int, Meta(ge=1, le=10_000, description="Items in one answer, at most")] = 100
+
+
+class DispatchQuery(PageQuery, frozen=True, kw_only=True):
+    """Which dispatches are wanted."""
+
+    asset_id: TargetFilter | None = None
+    site_id: TargetFilter | None = None
+    portfolio_id: TargetFilter | None = None
+    schedule_id: (
+        Annotated[str, Meta(max_length=64, description="Only the blocks of this schedule")] | None
+    ) = None
+    parent_id: (
+        Annotated[str, Meta(max_length=64, description="Only the parts of this dispatch")] | None
+    ) = None
+    state: (
+        Annotated[
+            tuple[DispatchState, ...], Meta(description="Only those that stand there; repeatable")
+        ]
+        | None
+    ) = None
+    open: (
+        Annotated[bool, Meta(description="Only those that have not ended, or only those that have")]
+        | None
+    ) = None
+
+    def states(self) -> tuple[DispatchState, ...] | None:
+        """Those that are wanted; None: any.
+
+        Raises:
+            Refusal: `invalid-parameters`, when both parameters say so.
+        """
+        if self.open is None:
+            return self.state
+        if self.state is not None:
+            detail = "open: give either this or state, not both"
+            raise Refusal(
+                INVALID_PARAMETERS, detail, faults=[Fault(parameter="open", detail=detail)]
+            )
+        return tuple(state for state in DispatchState if (state in FINAL) is not self.open)
 
 
 def read_query(shape: type[Q], parameters: Iterable[tuple[str, str]]) -> Q:
@@ -156,6 +198,18 @@ def decode_cursor(cursor: str) -> str:
     if label != "after" or encode_cursor(last_id) != cursor:
         raise bad_cursor()
     return last_id
+
+
+def decode_position(cursor: str) -> int:
+    """The position before which the next page begins.
+
+    Raises:
+        Refusal: `invalid-parameters`, when it is no cursor of ours.
+    """
+    text = decode_cursor(cursor)
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise bad_cursor()
+    return int(text)
 
 
 def bad_cursor() -> Refusal:

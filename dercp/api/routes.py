@@ -17,7 +17,7 @@ from typing import (
 
 import msgspec
 
-from dercp.api.ports import DispatchDesk, FleetReader, HistoryReader, Operations
+from dercp.api.ports import DispatchDesk, FleetReader, HistoryReader, Operations, Portfolios
 from dercp.api.problems import ProblemType
 from dercp.api.queries import Query
 from dercp.model.time import Clock
@@ -38,6 +38,7 @@ class Services(msgspec.Struct, frozen=True):
     reader: FleetReader
     history: HistoryReader
     desk: DispatchDesk
+    portfolios: Portfolios
     operations: Operations
     # Its own shapes stand on these words.
     live: "LiveStream"
@@ -70,6 +71,8 @@ class Reply(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     content: bytes
     headers: Mapping[str, str] = {}
+    # One of the route's `also_statuses`; None: its usual one.
+    status: int | None = None
 
 
 class Stream(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -103,11 +106,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     the type checker holds the description to the code.
     """
 
-    method: Literal["GET", "POST"] = "GET"
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
     path: str
     handler: Callable[[Any], Awaitable[Result]]
     tag: str
     status: int = 200
+    # Others that a `Reply` may have, in the same shape.
+    also_statuses: tuple[int, ...] = ()
     media_type: str = JSON
     # Others that it answers in when Accept prefers them; told without a shape.
     also: tuple[str, ...] = ()

@@ -17,7 +17,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     # Of the application.
     requests_max: int = 200
-    body_bytes_max: int = 64 * 1024
+    # The token of a plan takes some 40 bytes for each asset.
+    body_bytes_max: int = 1024 * 1024
     body_within_s: float = 10.0
     answer_within_s: float = 10.0
     # For a peer to fetch one answer.

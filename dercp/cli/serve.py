@@ -72,6 +72,7 @@ class ApiActor(Actor[None]):
                 headend.reader,
                 headend.history,
                 headend.desk,
+                headend.portfolios,
                 headend.operations,
                 live,
                 utc_now_us,

@@ -46,11 +46,14 @@ class CheckedClient:
 
     async def dispatch(self, body: object, *, key: str | None = "key-1") -> Answer:
         """POST a dispatch."""
-        headers = {"Content-Type": "application/json"}
-        if key is not None:
-            headers["Idempotency-Key"] = key
+        return await self.send("POST", "/dispatch", body, idempotency_key=key)
+
+    async def send(self, method: str, path: str, body: object, **headers: str | None) -> Answer:
+        """Send JSON, with headers named as Python can (`if_match`); None leaves one out."""
+        given = {name: value for name, value in headers.items() if value is not None}
         content = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        return await self.ask("POST", "/dispatch", headers=headers, content=content)
+        named = {"Content-Type": "application/json", **_header_names(given)}
+        return await self.ask(method, path, headers=named, content=content)
 
     async def ask(
         self,

@@ -1,6 +1,6 @@
 """A headend of fakes: three assets at two sites, one of them gone silent."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 from quart_trio import QuartTrio
@@ -20,9 +20,14 @@ from dercp.headend.changes import (
 )
 from dercp.headend.errors import (
     DeskBusy,
+    DispatchEnded,
+    FleetMoved,
     HistoryUnavailable,
     KeyReused,
+    PortfolioChanged,
+    PortfolioInUse,
     StoreAwaited,
+    UnknownDispatch,
     UnknownTarget,
 )
 from dercp.headend.history_views import (
@@ -36,6 +41,7 @@ from dercp.headend.history_views import (
     SamplePage,
     SpoolAccount,
 )
+from dercp.headend.record_views import DispatchRecord
 from dercp.headend.views import (
     AgentStatus,
     AgentView,
@@ -50,18 +56,37 @@ from dercp.headend.views import (
 )
 from dercp.model.aggregate import Aggregate
 from dercp.model.asset import AssetSpec, standard_point
+from dercp.model.capability import capacity_ahead
 from dercp.model.dispatch import (
     AssetTarget,
+    Cancelled,
     Dispatch,
+    DispatchEvent,
     DispatchLimits,
+    DispatchReason,
     DispatchRequest,
+    DispatchState,
+    GroupSpec,
+    PortfolioTarget,
+    SiteTarget,
+    Source,
+    Target,
+    advance,
     check_request,
+    group_spec,
+    id_of,
     submit,
 )
+from dercp.model.plan import Plan, moved, planned_for
 from dercp.model.points import Kind
+from dercp.model.portfolio import Portfolio, PortfolioLimits, check_portfolio
 from dercp.model.quality import Quality, Reason
 from dercp.model.reading import Reading
 from dercp.model.resample import Resampler
+from dercp.model.schedule import Schedule, check_schedule, requests_of
+from dercp.model.split import Capacity, aggregate, split
+from dercp.store.dispatch_row import conditions, dispatch_row
+from dercp.store.records import DispatchFilter, DispatchPage
 
 NOW_US = 1_795_442_400_000_000  # 2026-11-23T14:00:00Z
 
@@ -425,52 +450,250 @@ class FakeHistory:
 
 
 class FakeDesk:
-    """A desk that keeps what it took in memory."""
+    """A desk that keeps what it took in memory, and says no as it is told to."""
 
-    def __init__(self, reader: FakeReader) -> None:
+    def __init__(self, reader: FakeReader, portfolios: "FakePortfolios") -> None:
         self.reader = reader
+        self.portfolios = portfolios
         first = DispatchRequest(
             target=AssetTarget("pv-1"),
             setpoint_mw=0.5,
             start_us=NOW_US - 60_000_000,
             until_us=NOW_US,
             deliver_by_us=NOW_US - 30_000_000,
+            schedule_id="s0",
         )
         self.dispatches = {"d0": submit("d0", "default", first, NOW_US - 60_000_000)}
         self.keys: dict[str, tuple[str, str]] = {}
         self.requests: list[DispatchRequest] = []
         self.busy_for_s: float | None = None
         self.store_away = False
+        # What the plan of a token was made of, when it is not the fleet of now.
+        self.offline: set[str] = set()
+        self.now_us = NOW_US
+        self.recorded: DispatchRecord | None = None
 
-    async def submit(self, request: DispatchRequest, *, key: str, fingerprint: str) -> Dispatch:
+    async def submit(
+        self, request: DispatchRequest, *, key: str, fingerprint: str, plan_token: str = ""
+    ) -> Dispatch:
         """As the port says."""
-        self._see_store()
-        if self.busy_for_s is not None:
-            raise DeskBusy(self.busy_for_s)
-        if key in self.keys:
-            dispatch_id, first = self.keys[key]
-            if first != fingerprint:
-                raise KeyReused
-            return self.dispatches[dispatch_id]
-        assert isinstance(request.target, AssetTarget)
-        target = self.reader.asset(request.target.asset_id)
-        if target is None:
-            raise UnknownTarget
-        check_request(request, target.spec, NOW_US, DispatchLimits())
-        self.requests.append(request)
-        dispatch_id = f"d{len(self.requests)}"
-        self.keys[key] = dispatch_id, fingerprint
-        self.dispatches[dispatch_id] = submit(dispatch_id, "default", request, NOW_US)
-        return self.dispatches[dispatch_id]
+        known = self._known(key, fingerprint)
+        if known is not None:
+            return known
+        plan = self.preview(request)
+        if plan_token and (differences := moved(plan, plan_token)):
+            raise FleetMoved(differences)
+        return self._take([request], key, fingerprint)
+
+    async def submit_schedule(self, schedule: Schedule, *, key: str, fingerprint: str) -> Dispatch:
+        """As the port says."""
+        known = self._known(key, fingerprint)
+        if known is not None:
+            return known
+        named = msgspec.structs.replace(schedule, schedule_id=f"s{len(self.requests) + 1}")
+        check_schedule(named, self._spec(named.target), NOW_US, DispatchLimits())
+        return self._take(list(requests_of(named)), key, fingerprint)
+
+    def preview(self, request: DispatchRequest) -> Plan:
+        """As the port says; of a portfolio's sites each is split in turn."""
+        check_request(request, self._spec(request.target), NOW_US, DispatchLimits())
+        sites: dict[str, list[Capacity]] = {}
+        match request.target:
+            case AssetTarget(asset_id):
+                members = [self._capacity(asset_id)]
+            case SiteTarget(site_id):
+                members = self._of_site(site_id)
+            case PortfolioTarget(portfolio_id):
+                portfolio = self.portfolios.kept[portfolio_id]
+                sites = {each: self._of_site(each) for each in portfolio.sites}
+                members = [aggregate(each, found) for each, found in sites.items()]
+                members += map(self._capacity, portfolio.assets)
+        shared = split(request.setpoint_mw, members)
+        parts = {
+            share.id: split(share.setpoint_mw, sites[share.id])
+            for share in shared.allocations
+            if share.id in sites
+        }
+        return planned_for(request.target, shared, self.now_us, parts)
+
+    async def cancel(self, dispatch_id: str, detail: str) -> Dispatch:
+        """As the port says."""
+        dispatch = await self.dispatch(dispatch_id)
+        if dispatch is None:
+            raise UnknownDispatch(f"there is no dispatch {dispatch_id}")
+        if dispatch.is_final and dispatch.state is not DispatchState.CANCELLED:
+            raise DispatchEnded(dispatch)
+        word = Cancelled(source=Source.OPERATOR, reason="operator", detail=detail)
+        return self.advance(dispatch_id, word)
+
+    async def cancel_schedule(self, schedule_id: str, detail: str) -> Dispatch:
+        """As the port says."""
+        found = [
+            each
+            for each in self.dispatches.values()
+            if each.request.schedule_id == schedule_id and not each.is_final
+        ]
+        if not found:
+            raise UnknownDispatch(f"nothing is open of schedule {schedule_id}")
+        ended = [await self.cancel(each.dispatch_id, detail) for each in found]
+        return ended[0]
 
     async def dispatch(self, dispatch_id: str) -> Dispatch | None:
         """As the port says."""
         self._see_store()
         return self.dispatches.get(dispatch_id)
 
+    async def page(
+        self,
+        before: int | None,
+        limit: int,
+        *,
+        asset_id: str | None = None,
+        site_id: str | None = None,
+        portfolio_id: str | None = None,
+        schedule_id: str | None = None,
+        parent_id: str | None = None,
+        state: Collection[DispatchState] | None = None,
+    ) -> DispatchPage:
+        """As the port says."""
+        self._see_store()
+        which = DispatchFilter(
+            asset_id=asset_id,
+            site_id=site_id,
+            portfolio_id=portfolio_id,
+            schedule_id=schedule_id,
+            parent_id=parent_id,
+            states=tuple(state or ()),
+        )
+        found = [
+            (number, each)
+            for number, each in enumerate(self.dispatches.values(), 1)
+            if (before is None or number < before)
+            and all(
+                getattr(dispatch_row(each), name) in wanted
+                for name, wanted in conditions(which).items()
+            )
+        ]
+        page = found[: -limit - 1 : -1]
+        return DispatchPage(
+            dispatches=tuple(each for _, each in page),
+            next_before=page[-1][0] if len(found) > limit else None,
+        )
+
+    async def record(self, dispatch_id: str) -> DispatchRecord | None:
+        """As the port says."""
+        dispatch = await self.dispatch(dispatch_id)
+        if dispatch is None:
+            return None
+        return self.recorded or DispatchRecord(
+            dispatch=dispatch,
+            parts=(),
+            from_us=dispatch.request.start_us,
+            to_us=dispatch.request.until_us,
+            assets=(),
+        )
+
+    def advance(self, dispatch_id: str, *events: DispatchEvent) -> Dispatch:
+        """Let something happen to a dispatch, each a second after the one before."""
+        for event in events:
+            known = self.dispatches[dispatch_id]
+            time_us = known.timeline[-1].time_us + 1_000_000
+            self.dispatches[dispatch_id] = advance(known, event, time_us).dispatch
+        return self.dispatches[dispatch_id]
+
+    def _known(self, key: str, fingerprint: str) -> Dispatch | None:
+        self._see_store()
+        if self.busy_for_s is not None:
+            raise DeskBusy(self.busy_for_s)
+        if key not in self.keys:
+            return None
+        dispatch_id, first = self.keys[key]
+        if first != fingerprint:
+            raise KeyReused
+        return self.dispatches[dispatch_id]
+
+    def _take(self, requests: Sequence[DispatchRequest], key: str, fingerprint: str) -> Dispatch:
+        taken = []
+        for request in requests:
+            self.requests.append(request)
+            taken.append(submit(f"d{len(self.requests)}", "default", request, NOW_US))
+        self.dispatches |= {each.dispatch_id: each for each in taken}
+        self.keys[key] = taken[0].dispatch_id, fingerprint
+        return taken[0]
+
+    def _spec(self, target: Target) -> AssetSpec | GroupSpec:
+        match target:
+            case AssetTarget(asset_id):
+                view = self.reader.asset(asset_id)
+                if view is None:
+                    raise UnknownTarget(f"no asset {asset_id} has been registered")
+                return view.spec
+            case SiteTarget(site_id):
+                ids = [member.id for member in self._of_site(site_id)]
+            case PortfolioTarget(portfolio_id):
+                portfolio = self.portfolios.get(portfolio_id)
+                if portfolio is None:
+                    raise UnknownTarget(f"there is no portfolio {portfolio_id}")
+                ids = [*portfolio.assets]
+                for site_id in portfolio.sites:
+                    ids += [member.id for member in self._of_site(site_id)]
+        return group_spec(id_of(target), (self.reader.by_id[each].spec for each in ids))
+
+    def _of_site(self, site_id: str) -> list[Capacity]:
+        site = self.reader.site(site_id)
+        if site is None:
+            raise UnknownTarget(f"no site {site_id} has been registered")
+        return list(map(self._capacity, site.asset_ids))
+
+    def _capacity(self, asset_id: str) -> Capacity:
+        view = self.reader.by_id[asset_id]
+        gone = not view.online or asset_id in self.offline
+        excluded = DispatchReason.OFFLINE if gone else ""
+        return capacity_ahead(view.spec, excluded=excluded)
+
     def _see_store(self) -> None:
         if self.store_away:
             raise StoreAwaited(1.0, "the store takes nothing now")
+
+
+class FakePortfolios:
+    """Portfolios in memory."""
+
+    def __init__(self) -> None:
+        both = Portfolio(portfolio_id="both", name="Both sites", sites=("north", "south"))
+        self.kept = {"both": both}
+        self.used_by: tuple[str, ...] = ()
+        # Somebody else changes it between the reading and the writing.
+        self.overtaken = False
+
+    def all(self) -> Sequence[Portfolio]:
+        """As the port says."""
+        return [self.kept[each] for each in sorted(self.kept)]
+
+    def get(self, portfolio_id: str) -> Portfolio | None:
+        """As the port says."""
+        return self.kept.get(portfolio_id)
+
+    async def put(self, portfolio: Portfolio, expected_revision: int) -> Portfolio:
+        """As the port says."""
+        check_portfolio(portfolio, PortfolioLimits())
+        self._check(portfolio.portfolio_id, expected_revision)
+        written = msgspec.structs.replace(portfolio, revision=expected_revision + 1)
+        self.kept[portfolio.portfolio_id] = written
+        return written
+
+    async def remove(self, portfolio_id: str, expected_revision: int) -> None:
+        """As the port says."""
+        self._check(portfolio_id, expected_revision)
+        if self.used_by:
+            raise PortfolioInUse(portfolio_id, self.used_by)
+        del self.kept[portfolio_id]
+
+    def _check(self, portfolio_id: str, expected_revision: int) -> None:
+        known = self.kept.get(portfolio_id)
+        revision = (0 if known is None else known.revision) + self.overtaken
+        if revision != expected_revision:
+            raise PortfolioChanged(portfolio_id, revision)
 
 
 class FakeOperations:
@@ -545,7 +768,8 @@ class FakeHeadend:
             ]
         )
         self.history = FakeHistory()
-        self.desk = FakeDesk(self.reader)
+        self.portfolios = FakePortfolios()
+        self.desk = FakeDesk(self.reader, self.portfolios)
         self.operations = FakeOperations()
         self.feed = FakeFeed(self.reader)
         settings = settings or ApiSettings()
@@ -554,6 +778,7 @@ class FakeHeadend:
             self.reader,
             self.history,
             self.desk,
+            self.portfolios,
             self.operations,
             self.live,
             lambda: NOW_US,

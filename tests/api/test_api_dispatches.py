@@ -6,20 +6,32 @@ from api_client import CheckedClient
 from api_fakes import NOW_US, FakeHeadend
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dercp.api.bodies import read_body
-from dercp.api.dispatches import DispatchBody, dispatch_resource, request_of
+from dercp.api.dispatch_bodies import DispatchBody, request_of
+from dercp.api.dispatch_resources import dispatch_resource
 from dercp.api.problems import Refusal
+from dercp.api.queries import encode_cursor
 from dercp.model.dispatch import (
     Applied,
+    AssetTarget,
+    Completed,
     DispatchRequest,
+    Rejected,
     Sent,
+    Share,
+    ShareState,
     SiteTarget,
-    advance,
+    Source,
+    placement,
     submit,
 )
+from dercp.model.following import Outcome
+from dercp.model.guardrail import Clamp, OnLimit
 
 BODY = {"asset_id": "bess-1", "setpoint_mw": 1.5}
+SUBMITTED = {"state": "submitted", "time": "2026-11-23T14:00:00Z", "source": "operator"}
 
 
 async def test_a_dispatch_is_accepted(client: CheckedClient, headend: FakeHeadend) -> None:
@@ -39,10 +51,20 @@ async def test_a_dispatch_is_accepted(client: CheckedClient, headend: FakeHeaden
         "priority": 0,
         "reason": "test",
         "requested_by": "rest",
+        "authority": "headend",
+        "on_limit": "clamp",
+        "schedule": None,
+        "parent_id": None,
+        "applied_mw": None,
         "readback_mw": None,
         "withdrawn_as": None,
         "superseded_by": None,
-        "timeline": [{"state": "submitted", "time": "2026-11-23T14:00:00Z", "source": "operator"}],
+        "placement": None,
+        "outcome": None,
+        "last": SUBMITTED,
+        "children": [],
+        "clamps": [],
+        "timeline": [SUBMITTED],
     }
     assert (await client.get("/dispatches/d1")).json == answer.json
     assert len(headend.desk.requests) == 1
@@ -56,28 +78,51 @@ async def test_a_dispatch_is_accepted(client: CheckedClient, headend: FakeHeaden
         ({"until": "2026-11-23T15:00:00+01:00", "duration_s": None}, 0, 0),
         ({"until": "2026-11-23T14:01:00Z"}, 60, 30),
         ({"duration_s": 60, "deliver_by": "2026-11-23T14:00:45.5Z"}, 60, 45.5),
+        ({"start": "2026-11-23T14:01:00Z", "duration_s": 60}, 120, 30),
+        ({"start": "2026-11-23T14:01:00Z"}, 960, 30),
     ],
 )
 def test_ends_and_defaults(more: dict[str, object], until_s: float, deliver_by_s: float) -> None:
-    """`until` wins nothing by its offset; `deliver_by` is 30 s from now, never after the end."""
+    """`until` wins nothing by its offset; `deliver_by` is 30 s from now, never after the end.
+
+    A duration counts from the start.
+    """
     body = read_body(DispatchBody, msgspec.json.encode({**BODY, **more}))
     request = request_of(body, NOW_US)
-    assert request.start_us == NOW_US
+    assert request.start_us == NOW_US + 60e6 * ("start" in more)
     assert request.until_us == NOW_US + until_s * 1e6
     assert request.deliver_by_us == NOW_US + deliver_by_s * 1e6
 
 
-async def test_the_asset_wins_over_the_site(client: CheckedClient, headend: FakeHeadend) -> None:
-    """With both given, the dispatch is for the asset alone."""
-    answer = await client.dispatch({**BODY, "site_id": "south"})
-    assert answer.json["target"] == {"asset_id": "bess-1"}
+@pytest.mark.parametrize(
+    ("members", "target"),
+    [
+        ({"asset_id": "bess-1", "site_id": "south", "portfolio_id": "both"}, "asset_id"),
+        ({"asset_id": "bess-1", "portfolio_id": "both"}, "asset_id"),
+        ({"site_id": "north", "portfolio_id": "both"}, "site_id"),
+        ({"asset_id": None, "site_id": None, "portfolio_id": "both"}, "portfolio_id"),
+    ],
+)
+async def test_the_asset_wins_then_the_site(
+    client: CheckedClient, members: dict[str, str], target: str
+) -> None:
+    """With several given, the dispatch is for the narrowest alone."""
+    answer = await client.dispatch({"setpoint_mw": 1.5, **members})
+    assert answer.json["target"] == {target: members[target]}
 
 
 @pytest.mark.parametrize(
     ("body", "problem", "pointer"),
     [
-        ({"site_id": "north", "setpoint_mw": 1}, "unsupported-target", "#/site_id"),
+        ({"site_id": "nope", "setpoint_mw": 1}, "unknown-target", "#/site_id"),
+        ({"portfolio_id": "nope", "setpoint_mw": 1}, "unknown-target", "#/portfolio_id"),
         ({"asset_id": "nope", "setpoint_mw": 1}, "unknown-target", "#/asset_id"),
+        (
+            {"asset_id": "nope", "site_id": "north", "setpoint_mw": 1},
+            "unknown-target",
+            "#/asset_id",
+        ),
+        ({"site_id": "north", "setpoint_mw": 4.1}, "dispatch-refused", "#/setpoint_mw"),
         ({"setpoint_mw": 1}, "invalid-body", "#/asset_id"),
         ({"asset_id": "bess-1"}, "invalid-body", "#/setpoint_mw"),
         ({**BODY, "setpoint_mw": "1"}, "invalid-body", "#/setpoint_mw"),
@@ -96,6 +141,14 @@ async def test_the_asset_wins_over_the_site(client: CheckedClient, headend: Fake
             "invalid-body",
             "#/duration_s",
         ),
+        (
+            {**BODY, "start": "2026-11-23T15:00:00Z", "until": "2026-11-23T14:30:00Z"},
+            "dispatch-refused",
+            "#/start",
+        ),
+        ({**BODY, "on_limit": "widen"}, "invalid-body", "#/on_limit"),
+        ({**BODY, "plan_token": "x"}, "plan-not-for-this", "#/plan_token"),
+        ({**BODY, "plan_token": ""}, "invalid-body", "#/plan_token"),
         ({**BODY, "priority": 10_000}, "dispatch-refused", "#/priority"),
         ({**BODY, "reason": "x" * 501}, "invalid-body", "#/reason"),
         ({**BODY, "setpoint": 1}, "invalid-body", "#/setpoint"),
@@ -122,7 +175,8 @@ async def test_all_faults_at_once(client: CheckedClient) -> None:
     assert details == [
         (
             "unknown member 'set_point_mw'; did you mean 'setpoint_mw'? (known: asset_id, "
-            "deliver_by, duration_s, priority, reason, setpoint_mw, site_id, until)"
+            "deliver_by, duration_s, on_limit, plan_token, portfolio_id, priority, reason, "
+            "setpoint_mw, site_id, start, until)"
         ),
         "asset_id: expected `str | null`, got `int`",
         "setpoint_mw: is required",
@@ -229,9 +283,7 @@ async def test_a_store_that_is_away(client: CheckedClient, headend: FakeHeadend)
 async def test_a_timeline_is_told(client: CheckedClient, headend: FakeHeadend) -> None:
     """States with their times and sources, the edge's own clock where it spoke."""
     await client.dispatch(BODY)
-    dispatch = advance(headend.desk.dispatches["d1"], Sent(), NOW_US + 1_000_000).dispatch
-    applied = Applied(readback_mw=1.5, source_time_us=NOW_US + 1_900_000)
-    headend.desk.dispatches["d1"] = advance(dispatch, applied, NOW_US + 2_000_000).dispatch
+    headend.desk.advance("d1", Sent(), Applied(readback_mw=1.5, source_time_us=NOW_US + 1_900_000))
     told = (await client.get("/dispatches/d1")).json
     assert told["state"] == "applied"
     assert told["readback_mw"] == 1.5
@@ -244,14 +296,210 @@ async def test_a_timeline_is_told(client: CheckedClient, headend: FakeHeadend) -
     }
 
 
-def test_a_site_dispatch_can_be_told() -> None:
-    """What an earlier or later headend took for a site is shown as one."""
+@pytest.mark.parametrize("also", [{}, {"site_id": "north"}])
+async def test_an_asset_command_never_fans_out(
+    client: CheckedClient, headend: FakeHeadend, also: dict[str, str]
+) -> None:
+    """What reaches the desk is one request for one asset, whatever else was named."""
+    await client.dispatch({**BODY, **also})
+    assert [request.target for request in headend.desk.requests] == [AssetTarget("bess-1")]
+
+
+async def test_all_or_nothing_reaches_the_desk(client: CheckedClient, headend: FakeHeadend) -> None:
+    """`on_limit` is what the edge does where a limit stands against the setpoint."""
+    answer = await client.dispatch({**BODY, "on_limit": "reject"})
+    assert answer.json["on_limit"] == "reject"
+    assert headend.desk.requests[0].on_limit is OnLimit.REJECT
+
+
+async def test_a_shared_dispatch_is_told_with_its_shares(
+    client: CheckedClient, headend: FakeHeadend
+) -> None:
+    """Placed, pending, failed and unplaced megawatts, and how it stands with each asset."""
+    await client.dispatch({"site_id": "north", "setpoint_mw": 3.0})
+    shares = (
+        Share(id="bess-1", setpoint_mw=2.0, state=ShareState.APPLIED, limit="nameplate"),
+        Share(id="bess-2", state=ShareState.EXCLUDED, reason="offline"),
+    )
+    taken = headend.desk.dispatches["d1"]
+    headend.desk.dispatches["d1"] = replace(taken, placement=placement(3.0, shares))
+    told = (await client.get("/dispatches/d1")).json
+    assert told["target"] == {"site_id": "north"}
+    assert told["placement"] == {
+        "placed_mw": 2.0,
+        "pending_mw": 0.0,
+        "failed_mw": 0.0,
+        "unplaced_mw": 1.0,
+        "round": 1,
+        "shares": [
+            {"id": "bess-1", "state": "applied", "setpoint_mw": 2.0, "limit": "nameplate"},
+            {"id": "bess-2", "state": "excluded", "setpoint_mw": 0.0, "reason": "offline"},
+        ],
+    }
+    [listed, _] = (await client.get("/dispatches")).json["items"]
+    assert listed["placement"]["unplaced_mw"] == 1.0
+    assert "shares" not in listed["placement"]
+
+
+async def test_limits_and_what_was_measured_are_told(
+    client: CheckedClient, headend: FakeHeadend
+) -> None:
+    """Each clamp with its reason, what was applied of it, and what it came to in the end."""
+    await client.dispatch(BODY)
+    measured = Outcome(
+        setpoint_mw=1.2,
+        from_us=NOW_US,
+        until_us=NOW_US + 900_000_000,
+        energy_asked_mwh=0.3,
+        energy_delivered_mwh=0.29,
+        followed_pct=98.5,
+        known_pct=100.0,
+        samples_good=890,
+        samples_expected=900,
+    )
+    headend.desk.advance(
+        "d1",
+        Sent(),
+        Applied(
+            readback_mw=1.2,
+            clamps=(Clamp("configured_limit", 1.5, 1.2),),
+            source_time_us=NOW_US,
+        ),
+        Completed(outcome=measured, source_time_us=NOW_US),
+    )
+    told = (await client.get("/dispatches/d1")).json
+    assert told["applied_mw"] == 1.2
+    assert told["clamps"] == [{"reason": "configured_limit", "from_mw": 1.5, "to_mw": 1.2}]
+    assert told["outcome"] == {
+        "setpoint_mw": 1.2,
+        "from": "2026-11-23T14:00:00Z",
+        "until": "2026-11-23T14:15:00Z",
+        "energy_asked_mwh": 0.3,
+        "energy_delivered_mwh": 0.29,
+        "followed_pct": 98.5,
+        "known_pct": 100.0,
+        "samples_good": 890,
+        "samples_expected": 900,
+        "complete_pct": 100.0 * 890 / 900,
+    }
+
+
+async def test_dispatches_are_listed_newest_first(client: CheckedClient) -> None:
+    """Page after page, without the timelines; the newest entry tells why it stands there."""
+    for number in range(3):
+        await client.dispatch(BODY, key=f"k{number}")
+    first = (await client.get("/dispatches?limit=3")).json
+    assert [each["id"] for each in first["items"]] == ["d3", "d2", "d1"]
+    assert first["items"][0]["last"] == SUBMITTED
+    assert not {"timeline", "clamps", "children"} & first["items"][0].keys()
+    rest = (await client.get(f"/dispatches?limit=3&cursor={first['next']}")).json
+    assert [each["id"] for each in rest["items"]] == ["d0"]
+    assert rest["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("asset_id=pv-1", ["d0"]),
+        ("site_id=north", ["d2"]),
+        ("portfolio_id=both", ["d3"]),
+        ("schedule_id=s0", ["d0"]),
+        ("parent_id=d3", []),
+        ("state=cancelled", ["d1"]),
+        ("state=cancelled&state=submitted&asset_id=bess-1", ["d1"]),
+        ("open=true", ["d3", "d2", "d0"]),
+        ("open=false", ["d1"]),
+    ],
+)
+async def test_dispatches_can_be_filtered(
+    client: CheckedClient, query: str, found: list[str]
+) -> None:
+    """By target, schedule, parent and state; all that are given must pass."""
+    await client.dispatch(BODY, key="1")
+    await client.dispatch({"site_id": "north", "setpoint_mw": 1}, key="2")
+    await client.dispatch({"portfolio_id": "both", "setpoint_mw": 1}, key="3")
+    await client.ask("POST", "/dispatches/d1/cancel")
+    listed = (await client.get(f"/dispatches?{query}")).json
+    assert [each["id"] for each in listed["items"]] == found
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("state=done", "state"),
+        ("open=true&state=sent", "open"),
+        ("cursor=x", "cursor"),
+        (f"cursor={encode_cursor('bess-1')}", "cursor"),
+        (f"cursor={encode_cursor('9' * 19)}", "cursor"),
+    ],
+)
+async def test_filters_that_cannot_be(client: CheckedClient, query: str, parameter: str) -> None:
+    """A cursor of another list is none of this one."""
+    answer = await client.get(f"/dispatches?{query}")
+    assert answer.problem == "invalid-parameters"
+    assert answer.json["errors"][0]["parameter"] == parameter
+
+
+async def test_a_dispatch_is_cancelled(client: CheckedClient) -> None:
+    """Without a body or with a reason; repeating it does no harm."""
+    await client.dispatch(BODY)
+    ended = await client.send("POST", "/dispatches/d1/cancel", {"reason": "storm"})
+    assert ended.status == 202
+    assert ended.json["state"] == "cancelled"
+    assert ended.json["last"]["detail"] == "storm"
+    again = await client.ask("POST", "/dispatches/d1/cancel")
+    assert again.json == ended.json
+
+
+async def test_what_an_edge_may_have_is_withdrawn(
+    client: CheckedClient, headend: FakeHeadend
+) -> None:
+    """The wish is shown; `cancelled` only the edge can say."""
+    await client.dispatch(BODY)
+    headend.desk.advance("d1", Sent())
+    answer = await client.ask("POST", "/dispatches/d1/cancel")
+    assert (answer.json["state"], answer.json["withdrawn_as"]) == ("sent", "cancelled")
+
+
+async def test_what_has_ended_is_not_cancelled(client: CheckedClient, headend: FakeHeadend) -> None:
+    """409 says how it ended; a dispatch that nobody made is 404."""
+    await client.dispatch(BODY)
+    headend.desk.advance("d1", Sent(), Rejected(source=Source.EDGE, reason="local_lockout"))
+    answer = await client.ask("POST", "/dispatches/d1/cancel")
+    assert (answer.status, answer.problem) == (409, "dispatch-ended")
+    assert "has ended: rejected" in answer.json["detail"]
+    assert (await client.ask("POST", "/dispatches/nix/cancel")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "problem"),
+    [
+        (b"storm", {}, "unsupported-media-type"),
+        (b"{", {"Content-Type": "application/json"}, "malformed-json"),
+        (b'{"why": 1}', {"Content-Type": "application/json"}, "invalid-body"),
+    ],
+)
+async def test_a_body_that_may_be_left_out_may_not_be_wrong(
+    client: CheckedClient, content: bytes, headers: dict[str, str], problem: str
+) -> None:
+    """Whoever sends one is held to it."""
+    path = "/dispatches/d0/cancel"
+    answer = await client.ask("POST", path, headers=headers, content=content)
+    assert answer.problem == problem
+
+
+def test_a_part_of_a_site_can_be_told() -> None:
+    """Who it is a part of, and of which schedule."""
     request = DispatchRequest(
         target=SiteTarget(site_id="north"),
         setpoint_mw=1.0,
         start_us=NOW_US,
         until_us=NOW_US + 1,
         deliver_by_us=NOW_US + 1,
+        schedule_id="s1",
+        block=3,
     )
-    told = dispatch_resource(submit("d1", "default", request, NOW_US))
+    told = dispatch_resource(submit("d1", "default", request, NOW_US, parent_id="d0"))
     assert msgspec.to_builtins(told.target) == {"site_id": "north"}
+    assert told.parent_id == "d0"
+    assert msgspec.to_builtins(told.schedule) == {"id": "s1", "block": 3}

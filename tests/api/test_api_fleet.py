@@ -3,9 +3,13 @@
 import msgspec
 import pytest
 from api_client import CheckedClient
-from api_fakes import FakeHeadend, asset, session
+from api_fakes import NOW_US, FakeHeadend, asset, session
+from msgspec.structs import replace
 
 from dercp.api.fleet import ASSETS_PER_CHUNK
+from dercp.headend.views import ControlView
+from dercp.model.asset import Fallback, FallbackValue
+from dercp.model.dispatch import Authority, DispatchState
 
 ALL = ["bess-1", "bess-2", "pv-1"]
 
@@ -56,7 +60,7 @@ async def test_a_page_survives_changes(client: CheckedClient, headend: FakeHeade
 
 
 async def test_an_asset_in_full(client: CheckedClient) -> None:
-    """The detail names the points, the list leaves them out."""
+    """The detail names points, limits and who holds it; the list leaves them out."""
     detail = (await client.get("/assets/bess-1")).json
     assert detail == {
         "id": "bess-1",
@@ -74,12 +78,58 @@ async def test_an_asset_in_full(client: CheckedClient) -> None:
             {"name": "active_power_mw", "unit": "MW"},
             {"name": "soc_pct", "unit": "%"},
         ],
+        "limits": {
+            "p_min_mw": None,
+            "p_max_mw": None,
+            "soc_min_pct": None,
+            "soc_max_pct": None,
+            "dead_band_mw": 0.0,
+        },
+        "fallback": None,
+        "tolerance_mw": None,
+        "settling_s": None,
+        "control": None,
         "complete_until": "2026-11-23T13:59:59Z",
         "retained_from": None,
     }
-    in_detail = {"points", "complete_until", "retained_from"}
+    in_detail = set(list(detail)[list(detail).index("points") :])
     [first, *_] = (await client.get("/assets")).json["items"]
     assert first == {name: value for name, value in detail.items() if name not in in_detail}
+
+
+@pytest.mark.parametrize(
+    ("fallback", "told"), [("release", "release"), (FallbackValue(-0.5), {"value_mw": -0.5})]
+)
+async def test_who_holds_an_asset(
+    client: CheckedClient, headend: FakeHeadend, fallback: Fallback, told: object
+) -> None:
+    """Which dispatch, until when, what happens then; and what the site allows."""
+    view = headend.reader.by_id["bess-1"]
+    control = ControlView(
+        dispatch_id="d1",
+        setpoint_mw=1.5,
+        until_us=NOW_US + 60_000_000,
+        fallback=fallback,
+        authority=Authority.HEADEND,
+        state=DispatchState.FOLLOWING,
+    )
+    spec = replace(
+        view.spec, fallback=fallback, limit_max_mw=1.8, soc_min_pct=10.0, settling_s=20.0
+    )
+    headend.reader.by_id["bess-1"] = replace(view, spec=spec, control=control)
+    detail = (await client.get("/assets/bess-1")).json
+    assert detail["control"] == {
+        "dispatch_id": "d1",
+        "setpoint_mw": 1.5,
+        "until": "2026-11-23T14:01:00Z",
+        "then": told,
+        "authority": "headend",
+        "state": "following",
+    }
+    assert detail["fallback"] == told
+    assert detail["limits"]["p_max_mw"] == 1.8
+    assert detail["limits"]["soc_min_pct"] == 10.0
+    assert detail["settling_s"] == 20.0
 
 
 async def test_telemetry_of_one_asset(client: CheckedClient) -> None:

@@ -5,6 +5,7 @@ from api_client import DESCRIPTION, CheckedClient, operation_of
 from api_fakes import FakeHeadend
 from openapi_spec_validator import validate
 
+from dercp.api.bodies import is_required
 from dercp.api.routes import Route
 from dercp.api.table import ROUTES
 
@@ -16,6 +17,11 @@ IDS = {
     "/agents/{id}": "north-edge",
     "/agents/{id}/spools": "north-edge",
     "/dispatches/{id}": "d0",
+    "/dispatches/{id}/cancel": "d0",
+    "/dispatches/{id}/record": "d0",
+    "/schedules/{id}": "s0",
+    "/schedules/{id}/cancel": "s0",
+    "/portfolios/{id}": "both",
     "/problems/{id}": "not-found",
 }
 each_route = pytest.mark.parametrize(
@@ -63,11 +69,13 @@ async def test_it_is_served(
     """With and without the version; what it answers is checked by the client."""
     # A stream ends with the server only.
     headend.live.close()
-    if route.method == "GET":
-        assert (await client.get(prefix + path_of(route))).status == 200
-    else:
-        answer = await client.ask("POST", prefix + path_of(route))
+    answer = await client.ask(route.method, prefix + path_of(route))
+    if route.body is not None and is_required(route.body):
         assert answer.problem == "unsupported-media-type"
+    elif route.method in {"PUT", "DELETE"}:
+        assert answer.problem == "precondition-required"
+    else:
+        assert answer.status == route.status
 
 
 @each_route
@@ -84,7 +92,7 @@ async def test_unknown_parameters_are_refused(client: CheckedClient, route: Rout
 @each_route
 async def test_other_methods_are_refused(client: CheckedClient, route: Route) -> None:
     """405 with the methods that would do; OPTIONS tells the same."""
-    answer = await client.ask("DELETE", path_of(route))
+    answer = await client.ask("PATCH", path_of(route))
     assert answer.problem == "method-not-allowed"
     assert route.method in answer.headers["allow"]
     options = await client.ask("OPTIONS", path_of(route))

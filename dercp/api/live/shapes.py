@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from dercp.api.dispatches import (
+from dercp.api.dispatch_resources import (
     TargetResource,
     TimelineResource,
     target_resource,
