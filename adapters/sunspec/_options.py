@@ -1,6 +1,6 @@
 """What stands in `[assets.options]` of a SunSpec device."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -13,10 +13,11 @@ _UnitId = Annotated[int, msgspec.Meta(ge=0, le=255)]
 _Address = Annotated[int, msgspec.Meta(ge=0, le=65533)]
 _RequestTime = Annotated[float, msgspec.Meta(gt=0, le=5)]
 _Registers = Annotated[int, msgspec.Meta(ge=8, le=125)]
+_Sign = Annotated[int, msgspec.Meta(ge=-1, le=1)]
 _Time = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 
 
-class SunSpecOptions(msgspec.Struct, frozen=True, kw_only=True):
+class SunSpecOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the device is, and what its models leave open.
 
     Attributes:
@@ -36,9 +37,13 @@ class SunSpecOptions(msgspec.Struct, frozen=True, kw_only=True):
         0,
         50000,
     )
-    sign: Literal[1, -1] = 1
+    sign: _Sign = 1
     request_registers_max: _Registers = 120
     stale_after_s: _Time = 15.0
+
+    def __post_init__(self) -> None:
+        if self.sign == 0:
+            raise ValueError("sign: expected 1 or -1, got 0")
 
     @property
     def endpoint(self) -> Endpoint:
