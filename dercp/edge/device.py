@@ -55,6 +55,7 @@ class AssetMemory:
         keeper: The leases, `keeper.guardrails` in force, `keeper.surroundings.locked`.
         readings: The newest row, as the device gave it; empty while it is lost.
         read_at_s: When that was, in monotonic seconds.
+        source_time_us: The same as the row bears it, by the device's clock or this machine's.
     """
 
     def __init__(self, spec: AssetSpec, keeper: LeaseKeeper, pace: Pace) -> None:
@@ -65,6 +66,7 @@ class AssetMemory:
         self.connection: DeviceConnection | None = None
         self.readings: Sequence[Reading] = ()
         self.read_at_s = -math.inf
+        self.source_time_us: int | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -219,6 +221,7 @@ class DeviceActor(Actor[DeviceMessage]):
                 row = self._row(answer.source_time_us, known)
                 connection.answered()
                 memory.readings, memory.read_at_s = known, trio.current_time()
+                memory.source_time_us = row.source_time_us
                 await self._keeper.observe(known, port)
             except DeviceError as error:
                 connection.give_up(port, error)

@@ -6,6 +6,7 @@ so is there, and a word is sent only then: what the headend was told, a killed a
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Final, Protocol
 
 import msgspec
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from dercp.edge.kept_lease import KeptLease, keep
 from dercp.edge.lease import Lease, Report
 from dercp.edge.site_parts import KeptShares, parent_of
-from dercp.model.dispatch import FINAL
+from dercp.model.dispatch import FINAL, DispatchRequest, DispatchState
 from dercp.model.time import Clock, us_from_s
 
 __all__ = ["Journal", "JournalDisk", "JournalStatistics", "Remembered", "Unended"]
@@ -74,7 +75,6 @@ class Remembered(msgspec.Struct, frozen=True):
 
     revision: int
     last: Report | None
-    setpoint_mw: float | None
 
 
 class _Entry(msgspec.Struct):
@@ -84,6 +84,8 @@ class _Entry(msgspec.Struct):
     unsent: list[Report] = msgspec.field(default_factory=list)
     lease: KeptLease | None = None
     shares: KeptShares | None = None
+    # What was asked, of a dispatch that began here.
+    local: DispatchRequest | None = None
 
     @property
     def is_final(self) -> bool:
@@ -100,6 +102,9 @@ class Journal:
         Mail: the reports of a dispatch wait in order, at most 16, of which the oldest makes
             room; kept across sessions. The last word is never dropped.
             What is said of a part goes to the site's gateway, and to no headend.
+        Began here: refused ones are forgotten at once. With a headend that stays away those
+            that have ended are forgotten, too, the oldest first: it keeps nobody here from
+            acting.
         Survives: the process, as far as the disk has taken it.
         Disk full or failing: no new lease begins; words are sent without being kept.
     """
@@ -124,6 +129,7 @@ class Journal:
         # The parts of the dispatches that a site's assets share, by dispatch and part.
         self._parts: dict[str, dict[str, _Entry]] = {}
         self._on_part: Callable[[Report], None] = _unheard
+        self._on_local: Callable[[Report], None] = _unheard
         for dispatch_id, content in kept.items():
             self._recall(dispatch_id, content, log)
         self._forget_orphans()
@@ -132,17 +138,36 @@ class Journal:
         """Who hears what is said of the parts of a site's dispatches."""
         self._on_part = on_part
 
+    def tell_of_locals(self, on_local: Callable[[Report], None]) -> None:
+        """Who hears what is said of the dispatches that began here."""
+        self._on_local = on_local
+
+    def enter(self, dispatch_id: str, asset_id: str | None, local: DispatchRequest) -> bool:
+        """Enter a dispatch that begins here, for an asset or (None) the site.
+
+        False if there is no room left to remember it.
+        """
+        if len(self._entries) >= ENTRIES_MAX and not self._forget():
+            return False
+        self._entries[dispatch_id] = _Entry(1, asset_id, local=local)
+        return True
+
+    def local(self, dispatch_id: str) -> DispatchRequest | None:
+        """What was asked of a dispatch that began here; None of any other."""
+        entry = self._entries.get(dispatch_id)
+        return None if entry is None else entry.local
+
     def admits(self, dispatch_id: str, revision: int, asset_id: str | None) -> bool:
         """Enter a dispatch; False if it must not be executed.
 
         That is when this revision or a later one was here before (its last word is then sent
-        again), when it has ended, or when there is no room left to remember it.
+        again), when it has ended or began here, or when there is no room left to remember it.
         """
         parent_id = parent_of(dispatch_id)
         if parent_id is not None:
             return self._admits_part(parent_id, dispatch_id, _Entry(revision, asset_id))
         entry = self._entries.get(dispatch_id)
-        if entry is not None and (entry.is_final or revision <= entry.revision):
+        if entry is not None and (entry.is_final or entry.local or revision <= entry.revision):
             self._send(dispatch_id, entry)
             return False
         if entry is None and len(self._entries) >= ENTRIES_MAX and not self._forget():
@@ -170,9 +195,16 @@ class Journal:
         entry = self._find(report.dispatch_id)
         if entry is None or entry.is_final or report.revision < entry.revision:
             return
-        entry.last = replace(report, word=replace(report.word, source_time_us=self._clock()))
+        refused = entry.last is None and report.word.state in _REFUSED
+        word = replace(report.word, source_time_us=self._clock())
+        entry.last = replace(report, word=word, local=entry.local)
         if parent_of(report.dispatch_id) is not None:
             self._record_part(entry, entry.last)
+            return
+        if entry.local is not None:
+            self._on_local(entry.last)
+        if entry.local is not None and refused:
+            del self._entries[report.dispatch_id]
             return
         entry.unsent.append(entry.last)
         if len(entry.unsent) > UNSENT_WORDS_MAX:
@@ -211,10 +243,7 @@ class Journal:
     def part(self, part_id: str) -> Remembered | None:
         """What is known of an asset's part of a dispatch; None if its order never came."""
         entry = self._find(part_id)
-        if entry is None:
-            return None
-        setpoint_mw = None if entry.lease is None else entry.lease.setpoint_mw
-        return Remembered(entry.revision, entry.last, setpoint_mw)
+        return None if entry is None else Remembered(entry.revision, entry.last)
 
     async def commit(self) -> bool:
         """Wait until all of this is on the disk; False if the disk does not take it."""
@@ -288,13 +317,17 @@ class Journal:
             self._on_unsent()
 
     def _forget(self) -> bool:
-        for dispatch_id, entry in self._entries.items():
-            if entry.is_final and dispatch_id not in self._unsent:
-                del self._entries[dispatch_id]
-                self._settles_at.pop(dispatch_id, None)
-                self._disk.note_later(dispatch_id, None)
-                return True
-        return False
+        entries = self._entries.items()
+        sent = (each for each, e in entries if e.is_final and each not in self._unsent)
+        began_here = (each for each, e in entries if e.is_final and e.local)
+        dispatch_id = next(chain(sent, began_here), None)
+        if dispatch_id is None:
+            return False
+        del self._entries[dispatch_id]
+        self._unsent.pop(dispatch_id, None)
+        self._settles_at.pop(dispatch_id, None)
+        self._disk.note_later(dispatch_id, None)
+        return True
 
     def _note(self, dispatch_id: str, entry: _Entry) -> None:
         number = self._disk.note(dispatch_id, msgspec.msgpack.encode(entry))
@@ -328,4 +361,5 @@ def _unheard(_report: Report) -> None:
     """Nobody asks for parts where no site is dispatched."""
 
 
+_REFUSED = frozenset({DispatchState.REJECTED, DispatchState.EXPIRED})
 _DECODER = msgspec.msgpack.Decoder(_Entry)

@@ -22,6 +22,7 @@ from dercp.model.dispatch import (
     Cancelled,
     Completed,
     DispatchReason,
+    DispatchRequest,
     Failed,
     Rejected,
     Superseded,
@@ -108,11 +109,12 @@ class FallBack(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Tell the headend how a dispatch stands."""
+    """Tell the headend how a dispatch stands; `local` is what was asked, if it began here."""
 
     dispatch_id: str
     revision: int
     word: EdgeWord
+    local: DispatchRequest | None = None
 
 
 Command: TypeAlias = Write | FallBack | Report

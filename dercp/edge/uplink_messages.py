@@ -35,7 +35,9 @@ def earlier_registration(content: bytes) -> v1.Uplink:
 def report_message(report: Report) -> v1.Uplink:
     """How a dispatch stands."""
     return v1.Uplink(
-        dispatch_update=update_to_wire(report.dispatch_id, report.revision, report.word)
+        dispatch_update=update_to_wire(
+            report.dispatch_id, report.revision, report.word, report.local
+        )
     )
 
 
