@@ -6,6 +6,7 @@
     ├── devices
     │   └── <asset id> ...
     ├── site
+    │   └── gateway
     ├── lockout
     └── uplink
 
@@ -81,9 +82,9 @@ DEVICE_MAIL_MAX: Final = 512
 SITE_MAIL_MAX: Final = 512
 SITE_GRACE_S: Final = 2.0
 
-# A device that crashes its actor again and again must never take the others along, so
-# this limit is one that nothing reaches; the backoff is what holds it in check.
-_DEVICES_RESTART: Final = Restart(
+# A device, or the gateway, that crashes its actor again and again must never take the others
+# along, so this limit is one that nothing reaches; the backoff is what holds it in check.
+_PATIENT_RESTART: Final = Restart(
     limit=1_000_000, within_s=60.0, backoff=Backoff(first_s=0.5, max_s=30.0)
 )
 
@@ -194,15 +195,18 @@ class Agent:
         await system.root.start(self._spool_spec())
         collector = await system.root.start(self._collector_spec())
         devices = await system.root.supervise(
-            SupervisorSpec(name="devices", restart=_DEVICES_RESTART, grace_s=DEVICE_GRACE_S)
+            SupervisorSpec(name="devices", restart=_PATIENT_RESTART, grace_s=DEVICE_GRACE_S)
         )
         locks = locks_now(self._locks)
         self._start_devices(devices, collector, locks)
-        site = await system.root.start(self._site_spec())
+        site = await system.root.supervise(
+            SupervisorSpec(name="site", restart=_PATIENT_RESTART, grace_s=SITE_GRACE_S)
+        )
+        gateway = await site.start(self._gateway_spec())
         if self._locks is not None:
             await system.root.start(self._lockout_spec(self._locks, locks))
         # Last, so that the first dispatch finds its device; and stopped last, by `system`.
-        await system.root.start(self._uplink_spec(site))
+        await system.root.start(self._uplink_spec(gateway))
         started()
         await stop.wait()
         # All at once: a device that does not answer must not hold up the others.
@@ -256,21 +260,22 @@ class Agent:
             mailbox=MailboxSpec(capacity=1, on_full=OnFull.REJECT),
         )
 
-    def _site_spec(self) -> ChildSpec[SiteMessage]:
+    def _gateway_spec(self) -> ChildSpec[SiteMessage]:
         return ChildSpec(
-            name="site",
+            name="gateway",
             factory=lambda: SiteActor(self._site_keeper),
             mailbox=MailboxSpec(capacity=SITE_MAIL_MAX, on_full=OnFull.REJECT),
             grace_s=SITE_GRACE_S,
         )
 
-    def _uplink_spec(self, site: Ref[SiteMessage]) -> ChildSpec[NoReturn]:
+    def _uplink_spec(self, gateway: Ref[SiteMessage]) -> ChildSpec[NoReturn]:
+        desk = Desk(self._journal, self._devices, Taker(self._config.site_id, gateway), self._log)
         topics = Topics(
             hello=self._hello,
             bell=self._bell,
             outbox=self._outbox,
             journal=self._journal,
-            desk=Desk(self._journal, self._devices, Taker(self._config.site_id, site), self._log),
+            desk=desk,
             clock=self._clock,
             headend_time=self._headend_time,
             frame_limits=self._frame_limits,

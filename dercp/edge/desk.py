@@ -24,7 +24,7 @@ from dercp.model.dispatch import (
 )
 from dercp.model.ids import IdError, check_id
 from dercp.wire import WireError, v1
-from dercp.wire.dispatch import order_from_wire
+from dercp.wire.dispatch import Order, order_from_wire
 
 __all__ = ["Desk", "Taker"]
 
@@ -68,31 +68,42 @@ class Desk:
         except WireError as error:
             self._reject(message, "malformed", error.detail)
             return
+        self.hand_on(order)
+
+    def hand_on(self, order: Order) -> None:
+        """Give an order that is in the journal to whoever takes it, or reject it."""
         taker = self._taker(order.request.target)
         if taker is None:
             target = id_of(order.request.target)
-            self._reject(message, DispatchReason.UNKNOWN_ASSET, f"no {target} stands here")
+            self._reject(order, DispatchReason.UNKNOWN_ASSET, f"no {target} stands here")
         elif not told(taker, order):
-            self._reject(message, "busy", "too many dispatches wait for this asset or site")
+            self._reject(order, "busy", "too many dispatches wait for this asset or site")
 
     def recall(self, message: v1.CancelDispatch) -> None:
-        """A dispatch shall end early, or never begin."""
+        """The headend wants a dispatch to end early, or never to begin."""
         dispatch_id = message.dispatch_id
         if not self._is_name(dispatch_id):
             return
+        if self._journal.local(dispatch_id) is not None:
+            self._log.warning("cancel_of_local_dispatch_refused", dispatch_id=dispatch_id)
+            return
         if self._journal.is_open(dispatch_id):
-            asset_id = self._journal.asset_of(dispatch_id)
-            # What is open and has no asset was taken for the site.
-            taker: Ref[DeviceMessage] | Ref[SiteMessage] | None = self._site.gateway
-            if asset_id is not None:
-                taker = self._devices.get(asset_id)
-            if taker is not None and not told(taker, Cancel(dispatch_id, message.reason)):
-                self._log.warning("cancel_not_taken", dispatch_id=dispatch_id)
+            self.end(dispatch_id, message.reason)
             return
         # Not here yet, or ended: if it comes after all, it must not begin.
         if self._journal.admits(dispatch_id, message.revision, None):
             cancelled = Cancelled(detail=message.reason)
             self._journal.record(Report(dispatch_id, message.revision, cancelled))
+
+    def end(self, dispatch_id: str, detail: str) -> None:
+        """Let an open dispatch end early."""
+        asset_id = self._journal.asset_of(dispatch_id)
+        # What is open and has no asset was taken for the site.
+        taker: Ref[DeviceMessage] | Ref[SiteMessage] | None = self._site.gateway
+        if asset_id is not None:
+            taker = self._devices.get(asset_id)
+        if taker is not None and not told(taker, Cancel(dispatch_id, detail)):
+            self._log.warning("cancel_not_taken", dispatch_id=dispatch_id)
 
     def _taker(self, target: Target) -> Ref[DeviceMessage] | Ref[SiteMessage] | None:
         match target:
@@ -113,6 +124,6 @@ class Desk:
             return False
         return True
 
-    def _reject(self, message: v1.Dispatch, reason: str, detail: str) -> None:
+    def _reject(self, message: v1.Dispatch | Order, reason: str, detail: str) -> None:
         rejected = Rejected(reason=reason, detail=detail)
         self._journal.record(Report(message.dispatch_id, message.revision, rejected))

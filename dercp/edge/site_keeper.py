@@ -81,6 +81,9 @@ class SiteKeeper:
         self._log = log
         # Those in force, those divided ahead, and those that wait for the last words.
         self._sharings: dict[str, Sharing] = {}
+        # Orders that the process before this one had no time to give.
+        self._to_give: list[tuple[str, Give]] = []
+        self._gives_at_s = math.inf
         # The newest word of each state: what an asset repeats takes no more room.
         self._news: dict[tuple[str, DispatchState], Report] = {}
 
@@ -160,8 +163,13 @@ class SiteKeeper:
             await self._carry_out(leases.tick(self.book, now_s))
         if self._divides_at_s() <= now_s:
             await self._divide_ahead(self.book.scheduled[0])
+        if self._gives_at_s <= now_s:
+            await self._give_late()
         for sharing in list(self._sharings.values()):
-            await self._look(sharing, now_s)
+            if sharing.is_over and sharing.told is not None:
+                self._say(sharing, sharing.told)  # a crash came before
+            else:
+                await self._look(sharing, now_s)
 
     async def abandon(self) -> None:
         """The agent stops; the assets have stopped already. What waits for its start stays."""
@@ -366,24 +374,30 @@ class SiteKeeper:
             await self._put_through(sharings.tick(sharing, now_s))
 
     def _revived(self, lease: Lease, shares: KeptShares, now_s: float) -> Sharing:
-        """With what the assets last said; an order that did not get to its asset has failed."""
+        """With what the assets last said. An order that never got to its asset is still to give."""
         sharing = sharings.revived(lease, shares, now_s)
         words: list[Heard] = []
         for asset_id, part in sharing.parts.items():
             if part.hold is Hold.NONE:
                 continue
             known = self._journal.part(share_id(lease.dispatch_id, asset_id))
-            if known is None:
-                words.append(Heard(asset_id, part.revision, _NOT_GIVEN))
-                continue
-            if known.revision != part.revision:
-                sharing = sharings.stepped_back(
-                    sharing, asset_id, known.revision, known.setpoint_mw
-                )
-            if known.last is not None:
+            if known is None or known.revision < part.revision:
+                give = Give(asset_id, part.revision, part.given_mw)
+                self._to_give.append((lease.dispatch_id, give))
+                self._gives_at_s = now_s + RESUMES_AFTER_S
+            elif known.last is not None:
                 words.append(Heard(asset_id, known.revision, known.last.word))
         # Nobody can be given anything before the devices had their chance.
         return sharings.recall(sharing, words, now_s + RESUMES_AFTER_S)
+
+    async def _give_late(self) -> None:
+        """Nothing was written for these orders: the assets' journal does not know them."""
+        self._gives_at_s = math.inf
+        while self._to_give:
+            dispatch_id, give = self._to_give.pop()
+            sharing = self._sharings.get(dispatch_id)
+            if sharing is not None and sharing.ending is None:
+                await self._put_through(sharings.Step(sharing, (give,)))
 
 
 def _asleep() -> None:
@@ -396,6 +410,3 @@ _NOT_KEPT: Final = Rejected(
     detail="the disk does not take the journal, without which it might be done twice",
 )
 _BUSY: Final = Rejected(reason="busy", detail="too many dispatches wait for this asset")
-_NOT_GIVEN: Final = Failed(
-    reason=_STOPPED, detail="the agent stopped before the asset had its order"
-)

@@ -57,7 +57,6 @@ __all__ = [
     "revised",
     "revived",
     "share",
-    "stepped_back",
     "tick",
 ]
 
@@ -241,15 +240,15 @@ def cut_short(sharing: Sharing, word: EdgeWord, now_s: float) -> Step:
 
 def out_of_reach(sharing: Sharing, assets: Sequence[str], now_s: float) -> Step:
     """Nothing fresh is known of these assets now; of all others something is."""
-    parts = dict(sharing.parts)
-    for asset_id, part in sharing.parts.items():
-        if part.share.state is not ShareState.APPLIED:
-            continue
-        reason = DispatchReason.STALE if asset_id in assets else ""
-        detail = "out of reach: it may follow, or not" if reason else ""
-        if part.share.reason != reason:
-            parts[asset_id] = replace(part, share=replace(part.share, reason=reason, detail=detail))
-    return _go_on(replace(sharing, parts=parts), now_s)
+    noticed = {
+        each: replace(part, share=_unknown(part.share) if each in assets else _known(part.share))
+        for each, part in sharing.parts.items()
+        if part.share.state is ShareState.APPLIED
+        and (part.share.reason == DispatchReason.STALE) != (each in assets)
+    }
+    if noticed:
+        sharing = replace(sharing, parts={**sharing.parts, **noticed})
+    return _go_on(sharing, now_s)
 
 
 def measured(sharing: Sharing, following: Following, now_s: float) -> Step:
@@ -307,17 +306,6 @@ def revived(lease: Lease, shares: KeptShares, now_s: float) -> Sharing:
     )
 
 
-def stepped_back(
-    sharing: Sharing, asset_id: str, revision: int, setpoint_mw: float | None
-) -> Sharing:
-    """An asset has the order before its last one, which did not get to it."""
-    part = sharing.parts[asset_id]
-    given_mw = part.given_mw if setpoint_mw is None else setpoint_mw
-    before = replace(part.share, setpoint_mw=given_mw)
-    before_part = replace(part, share=before, given_mw=given_mw, revision=revision)
-    return replace(sharing, parts={**sharing.parts, asset_id: before_part})
-
-
 # ---------------------------------------------------------------------- inside
 
 
@@ -350,6 +338,15 @@ def _forgiven(part: Part) -> Part:
     if part.hold is not Hold.NONE or part.share.state is ShareState.EXCLUDED:
         return part
     return replace(part, share=replace(part.share, setpoint_mw=0.0, state=ShareState.FAILED))
+
+
+def _unknown(share_: Share) -> Share:
+    detail = "out of reach: it may follow, or not"
+    return replace(share_, reason=DispatchReason.STALE, detail=detail)
+
+
+def _known(share_: Share) -> Share:
+    return replace(share_, reason="", detail="")
 
 
 def _scaled(share_: Share, factor: float) -> Share:

@@ -187,6 +187,39 @@ def test_a_full_journal_forgets_what_ended_and_admits_nothing_else(
     assert desk.journal.asset_of("d-2") is None
 
 
+def test_what_is_said_of_a_part_goes_to_the_site_and_to_no_headend() -> None:
+    """It is kept for as long as its dispatch; no dispatch of the headend can be taken for it."""
+    desk = Desk()
+    heard: list[str] = []
+    desk.journal.tell_of_parts(lambda report: heard.append(report.dispatch_id))
+    desk.journal.admits("d-1", 1, None)
+    desk.say(Acked())
+    assert desk.journal.admits("d-1/bess-1", 1, "bess-1")
+    desk.say(Applied(), "d-1/bess-1")
+    assert heard == ["d-1/bess-1"]
+    assert desk.send() == ["d-1 acked"]
+    assert desk.journal.statistics().entries == 1
+    assert [one.dispatch_id for one in desk.opened().unended()] == ["d-1", "d-1/bess-1"]
+    assert not desk.journal.admits("d-1/bess-1", 1, "bess-1")
+    desk.say(Completed())
+    assert desk.journal.part("d-1/bess-1") is None
+    assert list(desk.disk.kept) == ["d-1"]
+
+
+def test_a_part_that_a_kill_has_left_behind_is_forgotten() -> None:
+    """Its dispatch has ended."""
+    desk = Desk()
+    desk.journal.admits("d-1", 1, None)
+    desk.say(Acked())
+    desk.journal.admits("d-1/bess-1", 1, "bess-1")
+    desk.say(Applied(), "d-1/bess-1")
+    left = desk.disk.kept["d-1/bess-1"]
+    desk.say(Completed())
+    desk.disk.kept["d-1/bess-1"] = left
+    assert desk.opened().part("d-1/bess-1") is None
+    assert list(desk.disk.kept) == ["d-1"]
+
+
 words = st.sampled_from([Acked(), Applied(), Completed(), Rejected(reason="no")])
 names = st.sampled_from(["d-1", "d-2", "d-3"])
 entries = st.lists(

@@ -1,8 +1,9 @@
 """Dispatches for a whole site: agents in virtual time, devices made of paper."""
 
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from adapters import DeviceError, Readings
 from dercp.edge import agent as agent_module
 from dercp.edge.agent import Agent, run_agent
 from dercp.edge.lockout import Lock, LockoutFile
+from dercp.edge.site_keeper import SiteKeeper
+from dercp.edge.site_sharing import Sharing
 from dercp.edge.spool import Spool, in_line, open_spool
 from dercp.model.reading import Reading
 from dercp.wire import v1
@@ -442,3 +445,99 @@ async def test_a_longer_lease_is_given_to_all(autojump_clock: MockClock, site: S
         await call.wait_state("completed")
         assert trio.current_time() == pytest.approx(93, abs=3)
     assert site.powers() == [[1.0, 1.0, "release"]] * 3
+
+
+async def test_an_order_that_was_not_given_before_a_kill_is_not_given_up(
+    autojump_clock: MockClock, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shares were kept, their orders were not: nobody has written anything for them yet."""
+    with monkeypatch.context() as killed:
+        killed.setattr(SiteKeeper, "_give", lambda *_: None)
+        async with site.live() as (_, call):
+            call.say(dispatch=for_site(until_in_s=60))
+            await call.wait_state("acked")
+            await trio.sleep(1)
+    site.restart()
+    async with site.live() as (_, call):
+        await call.wait_state("completed")
+    assert [battery.told for battery in site.batteries] == [["release", 1.0, "release"]] * 3
+
+
+async def test_a_kill_at_any_moment_ends_well(
+    autojump_clock: MockClock, site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """After each line of the journal: repeated by the headend, it is in force once, and ends."""
+    moments: list[Path] = []
+    note = Spool.note
+
+    def noting(spool: Spool, dispatch_id: str, content: bytes | None) -> int:
+        # What is on the disk before this line: all lines before it, if the kill comes now.
+        moments.append(shutil.copytree(site.data_dir, tmp_path / f"moment-{len(moments)}"))
+        return note(spool, dispatch_id, content)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(Spool, "note", noting)
+        async with site.live() as (_, call):
+            order = for_site(until_in_s=5000, deliver_within_s=4000)
+            call.say(dispatch=order)
+            await call.wait_state("following")
+    distinct = {_journal_of(moment): moment for moment in moments}
+    assert len(distinct) > 3
+    for number, moment in enumerate(distinct.values()):
+        again = Site(tmp_path / f"again-{number}")
+        shutil.copytree(moment, again.data_dir)
+        async with again.live() as (agent, call):
+            call.say(dispatch=order)
+            await trio.sleep(12)
+            assert [battery.told.count(1.0) for battery in again.batteries] == [1, 1, 1]
+            assert shares_of(words(call)[-1]) == dict.fromkeys(NAMES, ("applied", 1.0, ""))
+            call.say(cancel_dispatch=v1.CancelDispatch(dispatch_id="d-1", revision=1))
+            await call.wait_state("cancelled")
+            assert agent.status().journal.unended == 0
+        assert [battery.told[-1] for battery in again.batteries] == ["release"] * 3
+
+
+def _journal_of(directory: Path) -> bytes:
+    """What the journal on a disk says."""
+    with closing(sqlite3.connect(directory / "edge-1.spool")) as db:
+        return repr(db.execute("SELECT * FROM dispatch ORDER BY dispatch_id").fetchall()).encode()
+
+
+async def test_a_gateway_that_crashes_comes_back_to_its_dispatches(
+    autojump_clock: MockClock, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its assets said meanwhile is heard; their leases never noticed."""
+    look, crashes = SiteKeeper._look, 0
+
+    async def crashing(keeper: SiteKeeper, sharing: Sharing, now_s: float) -> None:
+        nonlocal crashes
+        await look(keeper, sharing, now_s)
+        if now_s > 20 and crashes < 30:
+            crashes += 1
+            raise RuntimeError("a fault in the gateway")
+
+    monkeypatch.setattr(SiteKeeper, "_look", crashing)
+    async with site.live() as (agent, call):
+        call.say(dispatch=for_site(until_in_s=60))
+        await call.wait_state("completed")
+        assert trio.current_time() < 60 + 35
+        await trio.sleep(1)
+        assert agent.status().journal.unended == 0
+    assert crashes > 1
+    assert site.powers() == [[1.0, "release"]] * 3
+
+
+async def test_a_dispatch_that_comes_too_late_is_not_carried_out(
+    autojump_clock: MockClock, site: Site
+) -> None:
+    """Judged by the headend's clock, as for an asset; a repetition is answered, not repeated."""
+    async with site.live() as (_, call):
+        call.say(dispatch=for_site(deliver_within_s=-0.1))
+        await call.wait_state("expired")
+        order = for_site("d-2", until_in_s=10, deliver_within_s=10)
+        call.say(dispatch=order)
+        await call.wait_state("completed", "d-2")
+        call.say(dispatch=order)
+        await trio.sleep(5)
+        assert call.states("d-2")[-2:] == ["completed", "completed"]
+    assert site.powers() == [[1.0, "release"]] * 3
