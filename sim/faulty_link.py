@@ -81,6 +81,12 @@ class FaultyLink:
             finally:
                 self._now = None
 
+    def release(self) -> None:
+        """End connections that a black hole has taken: nobody need find that out by silence."""
+        for connection in self._open:
+            if connection.is_lost:
+                connection.cut()
+
     async def carry(self, near: trio.abc.HalfCloseableStream) -> None:
         """Carry one connection of the edge until it is over; closes `near`."""
         self._counts["connections"] += 1
@@ -163,7 +169,11 @@ class FaultyLink:
 
 
 class _Connection:
-    """The two halves of one connection through the link."""
+    """The two halves of one connection through the link.
+
+    Attributes:
+        is_lost: A byte of it has disappeared, and so will all that follow.
+    """
 
     def __init__(
         self,
@@ -174,7 +184,7 @@ class _Connection:
         self._ends = (near, far)
         self._link = link
         self._scope = trio.CancelScope()
-        self._is_lost = False
+        self.is_lost = False
 
     async def run(self) -> None:
         """Carry bytes both ways until both ends have said their last, or one is gone."""
@@ -199,11 +209,11 @@ class _Connection:
 
     def passes(self, size: int) -> bool:
         """Whether this many bytes get through; if not, nothing ever will again."""
-        if self._link.is_black() and not self._is_lost:
-            self._is_lost = True
+        if self._link.is_black() and not self.is_lost:
+            self.is_lost = True
             self._link.count("swallowed")
-        self._link.count("bytes_swallowed" if self._is_lost else "bytes_carried", size)
-        return not self._is_lost
+        self._link.count("bytes_swallowed" if self.is_lost else "bytes_carried", size)
+        return not self.is_lost
 
     async def _direction(
         self, source: trio.abc.ReceiveStream, sink: trio.abc.HalfCloseableStream
@@ -216,7 +226,7 @@ class _Connection:
                 nursery.cancel_scope.cancel("all has crossed")
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             # Across a black hole the other end does not learn of it.
-            if not self._is_lost:
+            if not self.is_lost:
                 self._scope.cancel("an end is gone")
 
 

@@ -69,7 +69,6 @@ class EncodedLoad:
             Gateway(station, rows, plan, links, clock, self.latencies.note)
             for station in _stations(plan)
         ]
-        self._all = trio.CancelScope()
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Each at its own moment of the sample interval."""
@@ -78,7 +77,7 @@ class EncodedLoad:
         for number, gateway in enumerate(self._gateways):
             await trio.sleep_until(began_s + number / self._plan.starts_per_s)
             phase_s = began_s + number / count * self._plan.fleet.interval_s
-            nursery.start_soon(self._run, gateway, phase_s)
+            nursery.start_soon(gateway.run, phase_s)
 
     async def drain(self, within_s: float) -> None:
         """Produce no more, and wait for the last acknowledgements."""
@@ -89,9 +88,9 @@ class EncodedLoad:
                 await trio.sleep(LOOK_EVERY_S)
 
     async def stop(self) -> None:
-        """All at once: nothing is left to be said."""
-        self._all.cancel("the run is over")
-        await trio.lowlevel.checkpoint()
+        """All at once: nothing is left to be said. Their tasks end with the nursery."""
+        for gateway in self._gateways:
+            await gateway.end()
 
     def counts(self) -> Counts:
         """Adds up the gateways."""
@@ -103,10 +102,6 @@ class EncodedLoad:
     def ledgers(self) -> Iterator[SpoolLedger]:
         """By their own numbering."""
         return (gateway.ledger() for gateway in self._gateways)
-
-    async def _run(self, gateway: "Gateway", phase_s: float) -> None:
-        with self._all:
-            await gateway.run(phase_s)
 
 
 class _Kept(msgspec.Struct):
@@ -155,6 +150,12 @@ class Gateway:
     def rest(self) -> None:
         """Produce no more."""
         self._rests = True
+
+    async def end(self) -> None:
+        """End the call in order."""
+        if self._call is not None:
+            with suppress(LinkError):
+                await self._call.end()
 
     def counts(self) -> Counts:
         """Where it stands."""

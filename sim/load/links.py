@@ -44,7 +44,6 @@ class Links:
         self._away: set[str] = set()
         self._proxies = {name: self._proxy(name) for name in self._names} if plan.chaos else {}
         self._faults = trio.CancelScope()
-        self._carrying = trio.CancelScope()
 
     def open(self, name: str) -> AbstractAsyncContextManager[ClientCall]:
         """A call of this agent; raises a LinkError when there is none to be had."""
@@ -63,13 +62,11 @@ class Links:
                     nursery.start_soon(self._be_away, names, from_s, from_s + outage.for_s)
 
     def heal(self) -> None:
-        """End all faults, for good."""
+        """End all faults, for good, and the calls that would never hear of it."""
         self._faults.cancel("the links are to be well")
         self._away.clear()
-
-    def close(self) -> None:
-        """End what is left of the proxies."""
-        self._carrying.cancel("the run is over")
+        for proxy in self._proxies.values():
+            proxy.release()
 
     async def _be_away(self, names: Iterable[str], from_s: float, to_s: float) -> None:
         await trio.sleep_until(from_s)
@@ -102,13 +99,9 @@ class Links:
     async def _proxied(self, proxy: FaultyLink) -> AsyncIterator[ClientCall]:
         target = self._plan.target
         near, carried = (trio.SocketStream(end) for end in trio.socket.socketpair())
-        self._nursery.start_soon(self._carry, proxy, carried)
+        self._nursery.start_soon(proxy.carry, carried)
         async with open_call_over(near, CONNECT_PATH, host=target.host, tls=self._tls) as call:
             yield call
-
-    async def _carry(self, proxy: FaultyLink, carried: trio.SocketStream) -> None:
-        with self._carrying:
-            await proxy.carry(carried)
 
     def _proxy(self, name: str) -> FaultyLink:
         plan = self._plan

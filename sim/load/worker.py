@@ -80,25 +80,26 @@ async def _talk() -> None:
 async def _run(
     plan: Plan, directory: Path | None, orders: AsyncIterator[bytes], outlet: trio.abc.SendStream
 ) -> None:
-    async with trio.open_nursery() as nursery:
-        links = Links(plan, (each.agent_id for each in stations(plan.fleet)), nursery)
-        load: Load
-        if plan.pre_encoded:
-            load = EncodedLoad(plan, links, _now_us)
-        else:
-            load = EdgeLoad(plan, edge_configs(plan, directory), links, _now_us)
-        # Tens of thousands of objects that stay: no reason to look at them again and again.
-        gc.freeze()
-        stopped, starting = trio.Event(), trio.CancelScope()
-        nursery.start_soon(_report, load, outlet, stopped)
-        nursery.start_soon(_start, load, nursery, starting)
-        await _obey(orders, load, links, nursery)
-        starting.cancel("the run is over")
-        links.heal()
-        await load.drain(DRAIN_WITHIN_S)
-        await load.stop()
+    stopped, starting = trio.Event(), trio.CancelScope()
+    async with trio.open_nursery() as telling:
+        async with trio.open_nursery() as running:
+            links = Links(plan, (each.agent_id for each in stations(plan.fleet)), running)
+            load: Load
+            if plan.pre_encoded:
+                load = EncodedLoad(plan, links, _now_us)
+            else:
+                load = EdgeLoad(plan, edge_configs(plan, directory), links, _now_us)
+            # Tens of thousands of objects that stay: no reason to look at them again and again.
+            gc.freeze()
+            telling.start_soon(_report, load, outlet, stopped)
+            running.start_soon(_start, load, running, starting)
+            await _obey(orders, load, links, running)
+            starting.cancel("the run is over")
+            links.heal()
+            await load.drain(DRAIN_WITHIN_S)
+            await load.stop()
+            running.cancel_scope.cancel("the run is over")
         stopped.set()
-        links.close()
     await _tell(load, outlet)
 
 
