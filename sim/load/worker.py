@@ -46,6 +46,7 @@ __all__ = ["main"]
 PROGRESS_EVERY_S: Final = 1.0
 # Backoffs of a minute are over by then, and a backlog has had its throttled way.
 DRAIN_WITHIN_S: Final = 90.0
+_GC_THRESHOLDS: Final = (50_000, 20, 100)
 
 
 def main() -> None:
@@ -58,6 +59,8 @@ def main() -> None:
         ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    # Each cancelled wait leaves a cycle of a few objects: one look at many costs less than many.
+    gc.set_threshold(*_GC_THRESHOLDS)
     trio.run(_talk)
 
 
@@ -89,8 +92,6 @@ async def _run(
                 load = EncodedLoad(plan, links, _now_us)
             else:
                 load = EdgeLoad(plan, edge_configs(plan, directory), links, _now_us)
-            # Tens of thousands of objects that stay: no reason to look at them again and again.
-            gc.freeze()
             telling.start_soon(_report, load, outlet, stopped)
             running.start_soon(_start, load, running, starting)
             await _obey(orders, load, links, running)
@@ -106,6 +107,9 @@ async def _run(
 async def _start(load: Load, nursery: trio.Nursery, scope: trio.CancelScope) -> None:
     with scope:
         await load.start(nursery)
+        # Hundreds of thousands of objects that stay: they are not looked at again and again.
+        gc.collect()
+        gc.freeze()
 
 
 async def _obey(
