@@ -24,6 +24,7 @@ from dercp.model.dispatch import (
     ExpiredAtEdge,
     Failed,
     Rejected,
+    Superseded,
 )
 from dercp.model.following import tolerance_of
 from dercp.model.guardrail import Control, Refused, Remote, Verdict
@@ -106,6 +107,12 @@ class LeaseKeeper:
             else:
                 permitted.append(lease)
         self.book = leases.resumed(permitted, trio.current_time())
+        current, going_on = self.book.in_force, leases.leases_of(self.book)
+        for lease in permitted:
+            if current is not None and lease not in going_on:
+                # It was to last until the one in force began, and nobody was here to see that.
+                word = Superseded(by=current.dispatch_id)
+                self._memory.record(Report(lease.dispatch_id, lease.revision, word))
 
     @property
     def next_deadline_s(self) -> float:
