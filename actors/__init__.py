@@ -32,7 +32,7 @@ from actors._mailbox_spec import MailboxSpec, OnFull
 from actors._ref import ActorStatistics, Question, Ref, SupervisorRef, SupervisorStatistics
 from actors._registry import Registry
 from actors._restart import Backoff, Lifetime, Restart, Strategy
-from actors._slot import Slot, SlotStatistics
+from actors._slot import Held, Slot, SlotStatistics, put_all
 from actors._spec import ChildSpec, SupervisorSpec
 from actors._state import State
 from actors._supervisor import open_supervisor
@@ -57,6 +57,7 @@ __all__ = [
     "Event",
     "EventStatistics",
     "EventStream",
+    "Held",
     "Lifetime",
     "MailboxFull",
     "MailboxSpec",
@@ -87,4 +88,5 @@ __all__ = [
     "Undelivered",
     "open_supervisor",
     "open_system",
+    "put_all",
 ]

@@ -1,8 +1,9 @@
 """The latest value of something, which wakes nobody unless asked to."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from actors._errors import ActorStopped, MailboxFull
 from actors._ref import Ref
@@ -19,8 +20,15 @@ class SlotStatistics:
     late: int
 
 
+class Held(NamedTuple, Generic[T]):
+    """What a slot holds, and the number that it is ordered by."""
+
+    order: float
+    item: T
+
+
 class Slot(Generic[T]):
-    """Keeps the newest item by a rule of its own; the quiet end of a telemetry path.
+    """Keeps the newest item, by a number that comes with it; the quiet end of a telemetry path.
 
     An actor holds it and hands it to whoever feeds it; readers peek through the actor's
     owner. Most items arrive and are overwritten without anybody looking: that must cost
@@ -28,34 +36,29 @@ class Slot(Generic[T]):
 
     Characteristics:
         Bound: one item.
-        Order: `newer(item, held)` decides; an item that is not newer is counted as late.
+        Order: an item of a lower order than the held one is counted as late. The order may
+            be a time; should a clock be set back, `ceiling` lets the present win over what is
+            held from the future.
         Wakes: nobody, until `wake_once` asks for it, and then once.
     """
 
-    __slots__ = ("_accepted", "_item", "_late", "_newer", "_ring")
+    __slots__ = ("_item", "_late", "_order", "_ring", "accepted")
 
-    def __init__(self, newer: Callable[[T, T], bool]) -> None:
-        self._newer = newer
+    def __init__(self) -> None:
+        self.accepted = 0
+        """Counts the items taken: another number is another item."""
+        self._order = -math.inf
         self._item: T | None = None
         self._ring: Callable[[], None] | None = None
-        self._accepted = 0
         self._late = 0
 
-    def put(self, item: T) -> bool:
-        """Keep the item if it is newer than the one held; whether it was."""
-        held = self._item
-        if held is not None and not self._newer(item, held):
-            self._late += 1
-            return False
-        self._item = item
-        self._accepted += 1
-        if self._ring is not None:
-            self._wake(self._ring)
-        return True
+    def put(self, item: T, order: float, ceiling: float = math.inf) -> bool:
+        """Keep the item unless the one held is newer, yet not beyond `ceiling`; whether kept."""
+        return not put_all((self,), (item,), (order,), ceiling)
 
-    def peek(self) -> T | None:
+    def peek(self) -> Held[T] | None:
         """The newest item; None before the first."""
-        return self._item
+        return None if self._item is None else Held(self._order, self._item)
 
     def wake_once(self, ref: Ref[M], message: M) -> None:
         """Tell `message` to `ref` when the next item is taken; then be quiet again.
@@ -71,7 +74,7 @@ class Slot(Generic[T]):
 
     def statistics(self) -> SlotStatistics:
         """The counts so far."""
-        return SlotStatistics(self._accepted, self._late)
+        return SlotStatistics(self.accepted, self._late)
 
     def _wake(self, ring: Callable[[], None]) -> None:
         self._ring = None
@@ -81,3 +84,24 @@ class Slot(Generic[T]):
             self._ring = ring  # it is awake and busy: the next item tries again
         except ActorStopped:
             pass  # whom the item no longer concerns
+
+
+def put_all(
+    slots: Iterable[Slot[T]], items: Iterable[T], orders: Iterable[float], ceiling: float = math.inf
+) -> int:
+    """Offer an item to each slot, as `Slot.put` does, and return how many were late.
+
+    One call for a whole frame: a call for each sample would cost more than the rest.
+    """
+    late = 0
+    for slot, item, order in zip(slots, items, orders, strict=True):
+        if order < slot._order <= ceiling:  # noqa: SLF001  a slot's own module
+            slot._late += 1  # noqa: SLF001
+            late += 1
+            continue
+        slot._order = order  # noqa: SLF001
+        slot._item = item  # noqa: SLF001
+        slot.accepted += 1
+        if slot._ring is not None:  # noqa: SLF001
+            slot._wake(slot._ring)  # noqa: SLF001
+    return late

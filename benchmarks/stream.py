@@ -47,7 +47,7 @@ from dercp.headend.messages import SessionRef
 from dercp.headend.reader import RosterReader
 from dercp.headend.roster import Roster
 from dercp.headend.settings import HeadendSettings
-from dercp.headend.twin import Arrival, Latest, Link
+from dercp.headend.twin import Arrival, Link
 from dercp.model.asset import AssetSpec, PointSpec, Registration
 from dercp.model.points import Kind
 from dercp.wire.payload import PayloadSchema, RowDraft, encode_payload
@@ -107,12 +107,11 @@ class Plant:
         """A new sample of every asset."""
         at_us, at_s = now_us(), trio.current_time()
         for registration, schema, payload in self._sites:
-            arrival = Arrival(schema, at_us, at_s, 0)
-            rows = schema.decode(payload).rows
-            for spec, row in zip(registration.assets, rows, strict=True):
-                timed = type(row)(row.asset_index, at_us - 200_000, row.content)
-                latest = Latest(at_us - 200_000, timed, arrival)
-                self.roster.twins[spec.asset_id].latest.put(latest)
+            arrival = Arrival(schema, at_us - 200_000, at_us, at_s, 0)
+            contents = schema.decode(payload).contents
+            for spec, content in zip(registration.assets, contents, strict=True):
+                twin = self.roster.twins[spec.asset_id]
+                twin.latest.put((content, arrival), at_us - 200_000)
 
 
 def _asset(asset_id: str) -> AssetSpec:

@@ -35,7 +35,8 @@ class SessionFacts:
         self.samples = 0
         # Older than the current sample of their asset: history only.
         self.late_samples = 0
-        # Values infinite or outside the physical range of their point.
+        # Values infinite or outside the physical range of their point, in those frames that were
+        # looked at for it (dercp.headend.intake).
         self.oddities = 0
         # Samples the agent declared as never to come.
         self.gap_samples = 0

@@ -214,6 +214,7 @@ class _Seen:
     """What was last seen of one asset."""
 
     __slots__ = (
+        "accepted",
         "born_s",
         "latest",
         "layout",
@@ -230,6 +231,8 @@ class _Seen:
         self.twin = twin
         self.subject = _subject(twin)
         self.latest: Latest | None = None
+        # Which of the samples that the twin took it is.
+        self.accepted = 0
         self.spec: AssetSpec = twin.spec
         self.online = False
         self.stale = True
@@ -243,7 +246,7 @@ class _Seen:
         """Whether a closer look is worth it. Asked of every asset at every look."""
         twin = self.twin
         return (
-            twin.latest.peek() is not self.latest
+            twin.latest.accepted != self.accepted
             or (twin.link is not None) is not self.online
             or twin.spec is not self.spec
             or now_s >= self.stale_at_s
@@ -255,9 +258,11 @@ class _Seen:
         self.online = twin.link is not None
         if twin.spec is not self.spec:
             self.spec, self.subject = twin.spec, _subject(twin)
-        latest = twin.latest.peek()
-        if latest is not None and latest is not self.latest:
-            self.latest, arrival = latest, latest.arrival
+        if twin.latest.accepted != self.accepted:
+            self.accepted, self.latest = twin.latest.accepted, twin.look()
+        latest = self.latest
+        if latest is not None:
+            arrival = latest.arrival
             self.born_s = arrival.ingest_mono_s - age_at_ingest_s(
                 latest.order_us, arrival.ingest_time_us, arrival.clock_offset_us
             )

@@ -126,7 +126,7 @@ def _by_id(entries: dict[str, T]) -> Iterator[T]:
 
 def freshness(twin: Twin) -> tuple[Latest | None, float | None, bool]:
     """The latest row, its age, and whether it must not be taken for the present."""
-    latest = twin.latest.peek()
+    latest = twin.look()
     age_s = None
     if latest is not None:
         arrival = latest.arrival

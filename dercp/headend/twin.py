@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from actors import Slot
 from dercp.model.asset import AssetSpec
 from dercp.wire.payload import PayloadSchema, Row
+from dercp.wire.v1 import edge_link_pb2 as upb
 
 if TYPE_CHECKING:
     from dercp.headend.messages import AssetRef, SessionRef
@@ -16,6 +17,7 @@ class Arrival(NamedTuple):
     """What all rows of one frame have in common."""
 
     schema: PayloadSchema
+    base_time_us: int
     ingest_time_us: int
     # trio.current_time() at ingest: ages are counted by the monotonic clock.
     ingest_mono_s: float
@@ -40,26 +42,15 @@ class Link(NamedTuple):
     epoch: int
 
 
-def newer(candidate: Latest, current: Latest) -> bool:
-    """Whether a row becomes current (dercp.model.latest.supersedes)."""
-    return (
-        candidate.order_us >= current.order_us
-        # Nothing is ordered later than the present, so our clock has been set back.
-        or current.order_us > candidate.arrival.ingest_time_us
-    )
-
-
-def alone(row: Row) -> Row:
+def alone(content: upb.AssetRow) -> upb.AssetRow:
     """A copy of the row that does not hold the frame it came in."""
-    content, points = row.content, len(row.content.values)
-    copy = type(content)(
+    return type(content)(
         asset_index=content.asset_index,
         time_offset_us=content.time_offset_us,
         values=content.values,
         # No more are ever read (PayloadSchema.readings).
-        qualities=content.qualities[:points],
+        qualities=content.qualities[: len(content.values)],
     )
-    return Row(row.asset_index, row.source_time_us, copy)
 
 
 class Twin:
@@ -80,6 +71,15 @@ class Twin:
         self.spec = spec
         self.site_id = site_id
         self.agent_id = agent_id
-        self.latest: Slot[Latest] = Slot(newer)
+        self.latest: Slot[tuple[upb.AssetRow, Arrival]] = Slot()
         self.link: Link | None = None
         self.ref: AssetRef | None = None
+
+    def look(self) -> Latest | None:
+        """The newest row; None before the first."""
+        held = self.latest.peek()
+        if held is None:
+            return None
+        content, arrival = held.item
+        time_us = arrival.base_time_us + content.time_offset_us
+        return Latest(round(held.order), Row(content.asset_index, time_us, content), arrival)

@@ -68,10 +68,34 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     content: upb.AssetRow
 
 
-class Frame(msgspec.Struct, frozen=True):
-    """What one payload says. An asset may have several rows; they keep their order."""
+class Frame:
+    """What one payload says, column by column. An asset may have several rows, in their order.
 
-    rows: Sequence[Row]
+    Attributes:
+        base_time_us: What the times in the rows count from.
+        contents: The rows as they came; each holds the whole frame.
+        asset_indexes: Whose row it is, by the registration.
+        times_us: When the values of each row were taken.
+    """
+
+    __slots__ = ("asset_indexes", "base_time_us", "contents", "times_us")
+
+    def __init__(
+        self,
+        base_time_us: int,
+        contents: list[upb.AssetRow],
+        asset_indexes: list[int],
+        times_us: list[int],
+    ) -> None:
+        self.base_time_us = base_time_us
+        self.contents = contents
+        self.asset_indexes = asset_indexes
+        self.times_us = times_us
+
+    @property
+    def rows(self) -> list[Row]:
+        """The same, row by row."""
+        return list(map(Row, self.asset_indexes, self.times_us, self.contents))
 
 
 class PayloadSchema:
@@ -100,7 +124,7 @@ class PayloadSchema:
         _check_most(len(payload), self._bytes_max, "bytes")
         message = parse(upb.TelemetryPayload, payload, RejectCode.BAD_PAYLOAD)
         _check_most(len(message.rows), self._rows_max, "rows")
-        return Frame(self._rows(message))
+        return self._frame(message)
 
     def readings(self, row: Row) -> tuple[Reading, ...]:
         """The row's values, each with the worse of the quality declared and the quality seen.
@@ -117,9 +141,10 @@ class PayloadSchema:
         """
         return self._layouts[row.asset_index].good_values(row.content)
 
-    def oddities(self, row: Row) -> int:
-        """How many of the row's values are infinite or out of their physical range."""
-        return self._layouts[row.asset_index].oddities(row.content)
+    def oddities(self, frame: Frame) -> int:
+        """How many of the frame's values are infinite or out of their physical range."""
+        pairs = zip(frame.asset_indexes, frame.contents, strict=True)
+        return sum(self._layouts[index].oddities(content) for index, content in pairs)
 
     def draft(self, asset_index: int, source_time_us: int, readings: Iterable[Reading]) -> RowDraft:
         """A row of these readings, in any order; a point that none speaks of is not known.
@@ -130,31 +155,39 @@ class PayloadSchema:
         values, qualities = self._layouts[asset_index].draft(readings)
         return RowDraft(asset_index, source_time_us, values, qualities)
 
-    def _rows(self, message: upb.TelemetryPayload) -> list[Row]:
-        counts, base_us = self._counts, message.base_time_us
-        rows: list[Row] = []
-        # 0.35 µs a row. Each further look into `content` would add 0.03 to 0.12 µs.
-        for content in message.rows:
-            index = content.asset_index
-            time_us = base_us + content.time_offset_us
-            if (
-                index >= len(counts)
-                or len(content.values) != counts[index]
-                or not 0 <= time_us < YEAR_10000_US
-            ):
-                raise self._fault(len(rows), content, time_us)
-            rows.append(Row(index, time_us, content))
-        return rows
+    def _frame(self, message: upb.TelemetryPayload) -> Frame:
+        # Column by column: one look into a row at a time costs half of a loop over the rows.
+        contents = list(message.rows)
+        base_us = message.base_time_us
+        indexes = [content.asset_index for content in contents]
+        times_us = [base_us + content.time_offset_us for content in contents]
+        try:
+            expected = [self._counts[index] for index in indexes]
+        except IndexError:
+            raise self._fault(contents, times_us) from None
+        if [len(content.values) for content in contents] != expected:
+            raise self._fault(contents, times_us)
+        if times_us and not (min(times_us) >= 0 and max(times_us) < YEAR_10000_US):
+            raise self._fault(contents, times_us)
+        return Frame(base_us, contents, indexes, times_us)
 
-    def _fault(self, position: int, content: upb.AssetRow, time_us: int) -> WireError:
+    def _fault(self, contents: Sequence[upb.AssetRow], times_us: Sequence[int]) -> WireError:
+        """The first of the faults that were found."""
+        for position, (content, time_us) in enumerate(zip(contents, times_us, strict=True)):
+            what = self._fault_of(content, time_us)
+            if what:
+                return WireError(RejectCode.BAD_PAYLOAD, f"rows[{position}]: {what}")
+        raise AssertionError("there is no fault")
+
+    def _fault_of(self, content: upb.AssetRow, time_us: int) -> str:
         index, values = content.asset_index, len(content.values)
         if index >= len(self._counts):
-            what = f"asset {index}, but the registration has {len(self._counts)} (counted from 0)"
-        elif values != self._counts[index]:
-            what = f"{values} values of asset {index}, which has {self._counts[index]} points"
-        else:
-            what = f"taken at {time_us} µs of Unix time, expected the years 1970 to 9999"
-        return WireError(RejectCode.BAD_PAYLOAD, f"rows[{position}]: {what}")
+            return f"asset {index}, but the registration has {len(self._counts)} (counted from 0)"
+        if values != self._counts[index]:
+            return f"{values} values of asset {index}, which has {self._counts[index]} points"
+        if not 0 <= time_us < YEAR_10000_US:
+            return f"taken at {time_us} µs of Unix time, expected the years 1970 to 9999"
+        return ""
 
 
 class _Layout:

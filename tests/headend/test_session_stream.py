@@ -55,7 +55,7 @@ async def test_a_sample_becomes_the_latest_known(autojump_clock: Clock) -> None:
         assert not telemetry.stale
 
 
-async def test_values_that_cannot_be_are_judged_and_counted(autojump_clock: Clock) -> None:
+async def test_values_that_cannot_be_are_judged(autojump_clock: Clock) -> None:
     """NaN is unknown; infinite is bad; out of the physical range is doubtful."""
     async with beside_a_neighbour() as (plant, agent):
         judged = []
@@ -71,8 +71,16 @@ async def test_values_that_cannot_be_are_judged_and_counted(autojump_clock: Cloc
             (None, Quality.BAD, Reason.OUT_OF_RANGE),
             (250.0, Quality.UNCERTAIN, Reason.OUT_OF_RANGE),
         ]
-        assert plant.count("values_out_of_range") == 2
         assert plant.count("samples") == 4
+
+
+async def test_values_that_cannot_be_are_counted_now_and_then(autojump_clock: Clock) -> None:
+    """In the first frame of a session and every sixteenth after it: looking costs."""
+    async with beside_a_neighbour() as (plant, agent):
+        for _ in range(33):
+            await agent.sample(1.0, soc_pct=250.0)
+        await plant.settle()
+        assert plant.count("values_out_of_range") == 3
 
 
 async def test_an_older_sample_is_history_only(autojump_clock: Clock) -> None:
@@ -129,7 +137,7 @@ async def test_the_latest_of_a_large_frame_does_not_hold_the_frame(autojump_cloc
         await agent.sample(0.75)
         await plant.settle()
         twin = plant.headend._roster.twins["bess-7"]  # the slot's content is not public
-        latest = twin.latest.peek()
+        latest = twin.look()
         assert latest is not None
         assert latest.row.content.ByteSize() < 100
         assert plant.power_mw("bess-7") == 0.75
