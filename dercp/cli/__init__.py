@@ -2,12 +2,14 @@
 
 Where to find what:
     plant      commands that run something: demo, headend, edge
-    people     commands for people at a terminal: assets, agents, watch, dispatch
+    people     commands for people at a terminal: assets, agents, watch
+    desk       commands for the dispatch desk: dispatch, dispatches, schedule; portfolio
     site       commands at a site: spool, lock, unlock, locks (locking)
     past       commands for what was: history, gaps, export
-    parse      what they type; exits: how a command ends; tables, output: what they see
+    parse      what they type; exits: how a command ends; tables, desk_tables, output: what they see
     client     the REST API, with shapes for its answers; patience: the same through its restarts
     watching   what a command does with it; following, history, exporting too
+    ordering   what is typed of a dispatch; schedules: what stands in a file of one
     columns    history as columns; table_files, parquet: what takes them; destination: where
     span       of which time; completeness: what is missing in it
     sim        a fleet of virtual assets: sim_run, with sim_workers, sim_api, sim_watch,
@@ -19,7 +21,7 @@ from typing import Annotated
 
 import typer
 
-from dercp.cli import past, people, plant, sim, site
+from dercp.cli import desk, past, people, plant, portfolio, sim, site
 
 
 def _examples(*lines: str) -> str:
@@ -121,14 +123,61 @@ app.command(
     ),
 )(people.watch)
 app.command(
-    short_help="Set an asset's power for a while.",
+    short_help="Set the power of an asset, a site or a portfolio.",
     epilog=_examples(
         "dercp dispatch demo-01-bess-1 -0.5 --for 10m",
-        "dercp dispatch demo-01-bess-1 1.5 --for 1h30m --reason 'evening peak'",
+        "dercp dispatch --site demo-01 1.5 --preview",
+        "dercp dispatch --portfolio east 4 --until 2026-11-24T18:00:00Z --wait",
+        "dercp dispatch --cancel 019312ab4c5d... --reason 'grid fault'",
     ),
     # A negative setpoint looks like an option to the parser, unless unknown options may pass.
     context_settings={"ignore_unknown_options": True},
-)(people.dispatch)
+)(desk.dispatch)
+app.command(
+    short_help="List dispatches and what became of them.",
+    epilog=_examples(
+        "dercp dispatches",
+        "dercp dispatches --open --site demo-01",
+        "dercp dispatches --asset demo-01-bess-1 --json | jq '.[0].outcome'",
+    ),
+)(desk.dispatches)
+app.command(
+    short_help="Hand over setpoints ahead, from a file.",
+    epilog=_examples(
+        "dercp schedule day-ahead.toml",
+        "dercp schedule day-ahead.csv --site demo-01 --reason 'day ahead'",
+        "dercp schedule --show 019312ab4c5d...",
+        "dercp schedule --cancel 019312ab4c5d...",
+    ),
+)(desk.schedule)
+portfolios = typer.Typer(
+    no_args_is_help=True,
+    help="Sites and assets that are dispatched as one.",
+    short_help="Sites and assets that are dispatched as one.",
+    epilog=_examples("dercp portfolio list", "dercp portfolio set east --site demo-01"),
+)
+portfolios.command(
+    "list",
+    short_help="List the portfolios.",
+    epilog=_examples("dercp portfolio list", "dercp portfolio list --json | jq -r '.[].id'"),
+)(portfolio.list_)
+portfolios.command(
+    "show", short_help="Show a portfolio.", epilog=_examples("dercp portfolio show east")
+)(portfolio.show)
+portfolios.command(
+    "set",
+    short_help="Make or change a portfolio.",
+    epilog=_examples(
+        "dercp portfolio set east --site demo-01 --asset demo-02-bess-1 --name 'The east'",
+        "dercp portfolio set east --site demo-01 --revision 3",
+    ),
+)(portfolio.set_)
+portfolios.command(
+    "remove",
+    short_help="Forget a portfolio.",
+    epilog=_examples("dercp portfolio remove east"),
+)(portfolio.remove)
+app.add_typer(portfolios, name="portfolio")
 app.command(
     short_help="Show the history of an asset.",
     epilog=_examples(

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from dercp.cli.exits import CommandError, Exit
-from dercp.cli.shapes import Page, Problem
+from dercp.cli.shapes import Moved, Page, Problem
 
 REQUEST_WITHIN_S = 10.0
 PAGE = 1_000
@@ -90,9 +90,20 @@ class ApiClient:
                 self._refuse(_whole(response))
             yield from response.iter_bytes()
 
+    def newest(self, path: str, limit: int, **query: str | None) -> list[msgspec.Raw]:
+        """The first items of a list."""
+        return self.get(path, Page[msgspec.Raw], **query, limit=limit).items
+
     def post(self, path: str, body: object, headers: Mapping[str, str]) -> msgspec.Raw:
         """Hand something in; the answer as the API gives it."""
-        answer = self._send("POST", path, {}, content=msgspec.json.encode(body), headers=headers)
+        return self.change("POST", path, headers, body)
+
+    def change(
+        self, method: str, path: str, headers: Mapping[str, str], body: object = None
+    ) -> msgspec.Raw:
+        """Change something; the answer as the API gives it. A body of None is none."""
+        content = None if body is None else msgspec.json.encode(body)
+        answer = self._send(method, path, {}, content=content, headers=headers)
         return self._read(answer, msgspec.Raw)
 
     def _send(
@@ -158,6 +169,7 @@ class ApiClient:
                 f"the headend at {self._url} cannot answer now: {sentence}", answer.retry_after_s
             )
         told_apart = [fault.detail for fault in problem.errors if fault.detail not in sentence]
+        told_apart += map(_moved, problem.moved)
         if answer.status == httpx.codes.NOT_FOUND:
             raise NotThere(sentence, *told_apart)
         raise CommandError(sentence, *told_apart)
@@ -186,6 +198,12 @@ def read(item: msgspec.Raw, shape: type[T]) -> T:
             f"the answer is not what this release expects ({error}); is the headend another one?",
             code=Exit.UNAVAILABLE,
         ) from None
+
+
+def _moved(share: Moved) -> str:
+    why = f" ({share.reason})" if share.reason else ""
+    name = share.id or "unplaced"
+    return f"{name}: {share.planned_mw:+z.3f} MW planned, {share.now_mw:+z.3f} MW now{why}"
 
 
 def _whole(response: httpx.Response) -> Answer:

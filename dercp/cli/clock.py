@@ -15,6 +15,10 @@ class Pause:
         """Seconds on a clock that nobody sets."""
         return time.monotonic()
 
+    def utc_s(self) -> float:
+        """Unix time in seconds."""
+        return utc_now_us() / 1_000_000
+
     def sleep(self, seconds: float) -> None:
         """Let time pass; Ctrl-C ends it."""
         time.sleep(seconds)  # noqa: TID251 - a command of its own, nothing else runs here

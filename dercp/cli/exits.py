@@ -12,9 +12,25 @@ class Exit(IntEnum):
 
     OK = 0
     FAILED = 1
-    """It was tried, and the answer is no: a dispatch rejected, a running part given up."""
+    """It was tried, and the answer is no: a request refused, a running part given up."""
     USAGE = 2
     """The command line is wrong."""
+    REJECTED = 10
+    """The dispatch was not accepted, by the headend or its site."""
+    EXPIRED = 11
+    """The dispatch was not accepted in time."""
+    CANCELLED = 12
+    """Somebody has ended the dispatch early."""
+    SUPERSEDED = 13
+    """Another dispatch has taken the place of this one."""
+    DEVICE_FAILED = 14
+    """The device did not take the setpoint, or confirmed another."""
+    UNKNOWN = 15
+    """Nobody knows what became of the dispatch: its site was not heard of again."""
+    DEVIATING = 16
+    """The dispatch is in force, and the measured power does not follow it."""
+    PARTIAL = 17
+    """The dispatch is in force, and a part of the setpoint is not: no room, or failed."""
     UNAVAILABLE = 69
     """A headend that does not answer; an address, directory or package that is not to be had."""
     CONFIG = 78

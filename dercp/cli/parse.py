@@ -119,6 +119,16 @@ def parse_moment(value: "str | Moment") -> Moment:
         ) from None
 
 
+def parse_ahead(value: "str | Moment") -> Moment:
+    """The time of "2026-11-23T17:00:00Z", or of "+15m" from now."""
+    text = str(value).strip()
+    if text.startswith("+"):
+        return Moment(text, None, -parse_duration(text[1:]).seconds)
+    if text.startswith("-"):
+        raise typer.BadParameter(f'"{text}" has passed; write 2026-11-23T17:00:00Z, or +15m')
+    return parse_moment(text)
+
+
 def parse_resolution(value: "str | Duration") -> Duration:
     """The length of a bucket: a duration of whole seconds."""
     duration = parse_duration(value)

@@ -1,13 +1,12 @@
-"""Commands for people at a terminal: look at the fleet, follow it, dispatch an asset."""
+"""Commands for people at a terminal: look at the fleet, follow it."""
 
-import uuid
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from dercp.cli.exits import CommandError, Exit, told
-from dercp.cli.parse import Duration, parse_duration, parse_megawatts, parse_url
+from dercp.cli.parse import Duration, parse_duration, parse_url
 
 Url = Annotated[
     str,
@@ -116,68 +115,3 @@ def watch(
             if error.code is Exit.INTERRUPTED:
                 raise typer.Exit(Exit.OK) from None
             raise
-
-
-def dispatch(
-    asset: Annotated[str, typer.Argument(metavar="ASSET", help="The asset's id.")],
-    setpoint_mw: Annotated[
-        float,
-        typer.Argument(
-            parser=parse_megawatts,
-            metavar="MW",
-            help="Active power: positive into the grid, negative into the asset.",
-        ),
-    ],
-    duration: Annotated[
-        Duration,
-        typer.Option(
-            "--for", parser=parse_duration, metavar="DURATION", help="How long it holds: 90s, 10m."
-        ),
-    ] = Duration(900),  # noqa: B008 - frozen
-    reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why; kept with the dispatch.")
-    ] = None,
-    key: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="Idempotency key: the same never dispatches twice."),
-    ] = None,
-    within: Annotated[
-        Duration,
-        typer.Option(
-            parser=parse_duration, metavar="DURATION", help="How long to wait until it is applied."
-        ),
-    ] = Duration(10),  # noqa: B008 - frozen
-    url: Url = DEFAULT_URL,
-    *,
-    json: Json = False,
-) -> None:
-    """Set an asset's active power for a while, and follow the dispatch until it is applied.
-
-    Exit code 0: applied. 1: refused, ended otherwise, or not applied in time. Afterwards
-    the asset goes back to its fallback by itself, even with the headend gone.
-    """
-    with told():
-        from rich.console import Console
-
-        from dercp.cli.client import ApiClient
-        from dercp.cli.clock import Pause
-        from dercp.cli.following import Follower, Order
-        from dercp.cli.output import wants_json, write_json
-
-        console = Console(highlight=False, markup=False, soft_wrap=True)
-        quiet = wants_json(asked=json, console=console)
-        follower = Follower(ApiClient(url), Pause(), _nothing if quiet else console.print)
-        order = Order(asset, setpoint_mw, duration.seconds, reason)
-        try:
-            follower.follow(follower.submit(order, key or str(uuid.uuid4())), within)
-        except KeyboardInterrupt:
-            raise CommandError(
-                "no longer followed; a dispatch that was taken goes on", code=Exit.INTERRUPTED
-            ) from None
-        finally:
-            if quiet and follower.answer is not None:
-                write_json(follower.answer)
-
-
-def _nothing(_line: str) -> None:
-    """Says it to nobody."""

@@ -90,15 +90,126 @@ class TimelineEntry(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Dispatch(msgspec.Struct, frozen=True):
-    """A dispatch and all that happened to it."""
+class Target(msgspec.Struct, frozen=True):
+    """What a dispatch is for: one of the three."""
+
+    asset_id: str = ""
+    site_id: str = ""
+    portfolio_id: str = ""
+
+    @property
+    def name(self) -> str:
+        """As people say it."""
+        if self.asset_id:
+            return self.asset_id
+        return f"site {self.site_id}" if self.site_id else f"portfolio {self.portfolio_id}"
+
+
+class Share(msgspec.Struct, frozen=True):
+    """The part of an asset, or of a site, in a setpoint that is shared."""
 
     id: str
     state: str
     setpoint_mw: float
+    limit: str = ""
+    reason: str = ""
+    detail: str = ""
+
+
+class Placement(msgspec.Struct, frozen=True):
+    """What the shares of a setpoint come to. Lists have no shares."""
+
+    placed_mw: float
+    pending_mw: float
+    failed_mw: float
+    unplaced_mw: float
+    shares: tuple[Share, ...] = ()
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a lease came to, as measured."""
+
+    energy_asked_mwh: float
+    energy_delivered_mwh: float | None
+    known_pct: float
+
+
+class Dispatch(msgspec.Struct, frozen=True):
+    """A dispatch and all that happened to it. Lists have no timeline, but `last`."""
+
+    id: str
+    state: str
+    target: Target
+    setpoint_mw: float
     until: datetime
-    readback_mw: float | None
-    timeline: tuple[TimelineEntry, ...]
+    start: datetime | None = None
+    readback_mw: float | None = None
+    parent_id: str | None = None
+    placement: Placement | None = None
+    outcome: Outcome | None = None
+    last: TimelineEntry | None = None
+    timeline: tuple[TimelineEntry, ...] = ()
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """A schedule, and how its blocks stand."""
+
+    id: str
+    target: Target
+    blocks: tuple[Dispatch, ...]
+
+
+class Allocation(msgspec.Struct, frozen=True):
+    """A share of a plan."""
+
+    id: str
+    setpoint_mw: float
+    limit: str = ""
+
+
+class Excluded(msgspec.Struct, frozen=True):
+    """Who takes no part in a plan."""
+
+    id: str
+    reason: str
+
+
+class Split(msgspec.Struct, frozen=True):
+    """How a setpoint would be shared."""
+
+    setpoint_mw: float
+    placed_mw: float
+    unplaced_mw: float
+    allocations: tuple[Allocation, ...]
+    excluded: tuple[Excluded, ...]
+
+
+class Plan(Split, frozen=True, kw_only=True):
+    """What a dispatch would come to; `sites` are those that are split in turn."""
+
+    target: Target
+    sites: dict[str, Split]
+    expires: datetime
+    token: str
+
+
+class Portfolio(msgspec.Struct, frozen=True):
+    """Sites and assets that are dispatched as one."""
+
+    id: str
+    name: str
+    sites: tuple[str, ...]
+    assets: tuple[str, ...]
+    revision: int
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """A share of a plan that is another one now; `id` None is what nobody has room for."""
+
+    id: str | None
+    planned_mw: float
+    now_mw: float
+    reason: str = ""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -113,6 +224,7 @@ class Problem(msgspec.Struct, frozen=True):
     title: str
     detail: str = ""
     errors: tuple[Fault, ...] = ()
+    moved: tuple[Moved, ...] = ()
 
 
 class PointName(msgspec.Struct, frozen=True):

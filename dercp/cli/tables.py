@@ -76,25 +76,26 @@ GAPS = (
 
 def assets_table(assets: Iterable[Asset], *, width: int) -> Table:
     """The registry of assets."""
-    return _table(ASSETS, map(_asset_row, assets), width)
+    return table_of(ASSETS, map(_asset_row, assets), width)
 
 
 def agents_table(agents: Iterable[Agent], *, width: int) -> Table:
     """The agents and how their sessions went."""
-    return _table(AGENTS, map(_agent_row, agents), width)
+    return table_of(AGENTS, map(_agent_row, agents), width)
 
 
 def gaps_table(gaps: Iterable[Gap], *, width: int) -> Table:
     """What was declared as lost."""
-    return _table(GAPS, map(_gap_row, gaps), width)
+    return table_of(GAPS, map(_gap_row, gaps), width)
 
 
 def telemetry_table(items: Iterable[Telemetry], *, width: int, unanswered_s: float = 0.0) -> Table:
     """The latest of some assets; `unanswered_s`: the headend has been silent for so long."""
-    return _table(TELEMETRY, (_telemetry_row(item, unanswered_s) for item in items), width)
+    return table_of(TELEMETRY, (_telemetry_row(item, unanswered_s) for item in items), width)
 
 
-def _table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int) -> Table:
+def table_of(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int) -> Table:
+    """A table with as many of the columns as fit the width."""
     table = Table(box=None, header_style="dim", pad_edge=False)
     shown = [column.from_width <= width for column in columns]
     for column in compress(columns, shown):

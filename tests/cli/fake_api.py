@@ -12,6 +12,7 @@ import httpx
 from dercp.cli.clock import Pause
 
 T0 = "2026-11-23T14:00:00.250000Z"
+T0_S = 1_795_442_400.25
 Answer = httpx.Response | Exception
 
 
@@ -90,6 +91,23 @@ def dispatch(*states: str, **changes: object) -> dict[str, Any]:
     } | changes
 
 
+def placement(*shares: dict[str, Any], **sums: float) -> dict[str, Any]:
+    """How a setpoint of -0.5 MW is shared."""
+    usual = {"placed_mw": -0.5, "pending_mw": 0.0, "failed_mw": 0.0, "unplaced_mw": 0.0}
+    return {"round": 1, "shares": list(shares)} | usual | sums
+
+
+def portfolio(**changes: object) -> dict[str, Any]:
+    """A portfolio of a site and an asset."""
+    return {
+        "id": "east",
+        "name": "The east",
+        "sites": ["north"],
+        "assets": ["pv-1"],
+        "revision": 3,
+    } | changes
+
+
 def problem(status: int, detail: str, *faults: str) -> httpx.Response:
     """A refusal (RFC 9457)."""
     errors = [{"pointer": "#/x", "detail": fault} for fault in faults]
@@ -143,7 +161,7 @@ def served(answer: Callable[[httpx.Request], httpx.Response]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(response.content)
 
-        do_GET = do_POST = _serve  # noqa: N815 - the names that http.server looks for
+        do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, *_: object) -> None:
             """Nothing: the tests look at `asked`."""
@@ -168,6 +186,10 @@ class FakePause(Pause):
     def now_s(self) -> float:
         """Seconds on this clock."""
         return self.clock_s
+
+    def utc_s(self) -> float:
+        """Ten minutes before the dispatch of the fake ends."""
+        return T0_S + self.clock_s - 1_000.0
 
     def sleep(self, seconds: float) -> None:
         """Let time pass."""

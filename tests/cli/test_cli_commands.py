@@ -88,10 +88,10 @@ def test_a_negative_setpoint_needs_no_tricks(api: FakeApi, url: str, setpoint: s
 
 
 def test_a_dispatch_that_ends_badly_is_printed_and_fails(api: FakeApi, url: str) -> None:
-    """The document for the program, the sentence for the person, 1 for the script."""
+    """The document for the program, the sentence for the person, a code for the script."""
     api.on("/dispatch", dispatch("submitted", "rejected"))
     done = dercp("dispatch", "bess-1", "1", "--url", url)
-    assert done.exit_code == Exit.FAILED
+    assert done.exit_code == Exit.REJECTED
     assert parsed(done.stdout)["state"] == "rejected"
     assert "0193 is rejected" in done.stderr
 
@@ -105,7 +105,20 @@ def test_a_refused_dispatch_is_a_sentence(api: FakeApi, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["assets"], ["agents"], ["watch"], ["watch", "a"], ["dispatch", "a", "1"]]
+    "command",
+    [
+        ["assets"],
+        ["agents"],
+        ["watch"],
+        ["watch", "a"],
+        ["dispatch", "a", "1"],
+        ["dispatch", "a", "1", "--preview"],
+        ["dispatch", "--cancel", "x"],
+        ["dispatches"],
+        ["schedule", "--show", "x"],
+        ["portfolio", "list"],
+        ["portfolio", "set", "x"],
+    ],
 )
 def test_no_headend_is_69(command: list[str]) -> None:
     """Scripts may wait for it."""
@@ -125,7 +138,20 @@ def test_no_headend_is_69(command: list[str]) -> None:
         ("dispatch a 1 --within 0", "--within"),
         ("dispatch a much", "MW"),
         ("dispatch a nan", "MW"),
-        ("dispatch a --fro 1", "MW"),
+        ("dispatch a --fro 1", "--fro"),
+        ("dispatch", "MW"),
+        ("dispatch 1", "MW"),
+        ("dispatch --site s", "MW"),
+        ("dispatch --site s --portfolio p 1", "--portfolio"),
+        ("dispatch --site s a 1", "MW"),
+        ("dispatch a 1 --for 10m --until +1h", "--until"),
+        ("dispatch a 1 --until -1h", "--until"),
+        ("dispatch a 1 --preview --wait", "--wait"),
+        ("dispatch a 1 --cancel x", "--cancel"),
+        ("dispatches --count 0", "--count"),
+        ("schedule", "FILE"),
+        ("schedule a.toml --cancel x", "FILE"),
+        ("portfolio set east --revision 0", "--revision"),
         ("dispatch a 1 --fro 10m", "--fro"),
         ("demo --http here", "--http"),
         ("demo --http 192.0.2.1:80", "--http"),

@@ -1,0 +1,290 @@
+"""Commands for the dispatch desk: hand in, plan, follow, end early, list."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dercp.cli.exits import CommandError, Exit, told
+from dercp.cli.parse import Duration, Moment, parse_ahead, parse_duration
+from dercp.cli.people import DEFAULT_URL, Json, Url
+
+if TYPE_CHECKING:
+    from dercp.cli.following import Follower
+
+SiteId = Annotated[
+    str | None, typer.Option("--site", metavar="ID", help="A site as a whole, not an asset.")
+]
+PortfolioId = Annotated[
+    str | None, typer.Option("--portfolio", metavar="ID", help="A portfolio, not an asset.")
+]
+Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept with it.")]
+Key = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Idempotency key: the same never dispatches twice."),
+]
+RejectIfLimited = Annotated[
+    bool,
+    typer.Option(
+        "--reject-if-limited", help="All or nothing; else a limit narrows it, and says so."
+    ),
+]
+
+
+def dispatch(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ASSET] MW",
+            help="The asset's id, unless --site or --portfolio is given; and the active power, "
+            "positive into the grid, negative into the asset.",
+        ),
+    ] = None,
+    site: SiteId = None,
+    portfolio: PortfolioId = None,
+    duration: Annotated[
+        Duration | None,
+        typer.Option(
+            "--for",
+            parser=parse_duration,
+            metavar="DURATION",
+            help="How long it holds: 90s, 10m; 15m if neither this nor --until is given.",
+        ),
+    ] = None,
+    until: Annotated[
+        Moment | None,
+        typer.Option(parser=parse_ahead, metavar="TIME", help="Its end: a time, or +1h."),
+    ] = None,
+    start: Annotated[
+        Moment | None,
+        typer.Option(parser=parse_ahead, metavar="TIME", help="When it begins; now if left out."),
+    ] = None,
+    reason: Reason = None,
+    key: Key = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What --preview --json wrote: only if it would be that now."
+        ),
+    ] = None,
+    within: Annotated[
+        Duration | None,
+        typer.Option(
+            parser=parse_duration,
+            metavar="DURATION",
+            help="How long to follow it; 10s if left out, with --wait until it has ended.",
+        ),
+    ] = None,
+    cancel: Annotated[
+        str | None, typer.Option(metavar="ID", help="End this dispatch early, and do no other.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    *,
+    reject_if_limited: RejectIfLimited = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show who would get what, and do nothing.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it until its end.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not follow it.")] = False,
+    json: Json = False,
+) -> None:
+    """Set the power of an asset, a site or a portfolio for a while, and follow that.
+
+    It is followed until it is applied; with --wait until its end. The exit code says how it
+    stands then: 0 applied, following or completed; 1 refused, or not applied in time; 10
+    rejected, 11 expired, 12 cancelled, 13 superseded, 14 failed at the device, 15 unknown,
+    16 deviating, 17 in force only in part. Afterwards the assets go back to their fallback by
+    themselves, even with the headend gone.
+    """
+    with told():
+        from dercp.cli.clock import utc_now_us
+        from dercp.cli.following import Goal
+        from dercp.cli.ordering import Lease, order_of, read_words
+
+        if preview + wait + detach + (cancel is not None) > 1:
+            raise CommandError(
+                "give one of --preview, --wait, --detach and --cancel", code=Exit.USAGE
+            )
+        if cancel is not None:
+            if words or site or portfolio:
+                raise CommandError("--cancel takes nothing else", code=Exit.USAGE)
+            with _following(url, json=json) as follower:
+                follower.cancel(cancel, reason, _seconds(within))
+            return
+        target, setpoint_mw = read_words(words or (), site, portfolio)
+        order = order_of(
+            target,
+            setpoint_mw,
+            Lease(start, until, duration),
+            reason=reason,
+            on_limit="reject" if reject_if_limited else None,
+            plan_file=plan,
+            now_us=utc_now_us(),
+        )
+        if preview:
+            _preview(url, order, json=json)
+            return
+        goal = Goal.TAKEN if detach else Goal.ENDED if wait else Goal.APPLIED
+        with _following(url, json=json) as follower:
+            follower.follow(follower.submit(order, _fresh(key)), goal, _seconds(within))
+
+
+def dispatches(
+    asset: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only those for this asset.")
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only those for this site as a whole.")
+    ] = None,
+    portfolio: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only those for this portfolio.")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only the blocks of this schedule.")
+    ] = None,
+    part_of: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only the parts of this dispatch.")
+    ] = None,
+    count: Annotated[
+        int, typer.Option(metavar="N", min=1, max=1_000, help="So many, the newest.")
+    ] = 50,
+    url: Url = DEFAULT_URL,
+    *,
+    only_open: Annotated[
+        bool, typer.Option("--open", help="Only those that have not ended.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List dispatches, the newest first: what was asked, and what has become of it.
+
+    Those that the headend has divided stand there with their parts.
+    """
+    with told():
+        from dercp.cli.client import ApiClient
+        from dercp.cli.desk_tables import dispatches_table
+        from dercp.cli.output import show
+        from dercp.cli.shapes import Dispatch
+
+        found = ApiClient(url).newest(
+            "/dispatches",
+            count,
+            asset_id=asset,
+            site_id=site,
+            portfolio_id=portfolio,
+            schedule_id=schedule,
+            parent_id=part_of,
+            open="true" if only_open else None,
+        )
+        show(found, Dispatch, dispatches_table, nothing="no dispatches", json=json)
+
+
+def schedule(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="The schedule: plan.toml or plan.csv.")
+    ] = None,
+    asset: Annotated[str | None, typer.Option(metavar="ID", help="The asset it is for.")] = None,
+    site: SiteId = None,
+    portfolio: PortfolioId = None,
+    reason: Reason = None,
+    key: Key = None,
+    stands: Annotated[
+        str | None, typer.Option("--show", metavar="ID", help="Tell how this schedule stands.")
+    ] = None,
+    cancel: Annotated[
+        str | None, typer.Option(metavar="ID", help="End what is open of this schedule.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    *,
+    reject_if_limited: RejectIfLimited = False,
+    json: Json = False,
+) -> None:
+    """Hand over setpoints for stretches of time, ahead; the site carries them out by itself.
+
+    A TOML file has the members of POST /schedules, and [[blocks]] with start, until and
+    setpoint_mw. A CSV file has these three columns, and wants --asset, --site or --portfolio.
+    All blocks are taken, or none.
+    """
+    with told():
+        from dercp.cli.client import ApiClient
+        from dercp.cli.schedules import ScheduleDesk, read_schedule
+
+        if sum(each is not None for each in (file, stands, cancel)) != 1:
+            raise CommandError("give one of FILE, --show and --cancel", code=Exit.USAGE)
+        desk = ScheduleDesk(ApiClient(url))
+        if stands is not None:
+            answer = desk.find(stands)
+        elif cancel is not None:
+            answer = desk.cancel(cancel, reason)
+        else:
+            assert file is not None  # noqa: S101 - as just seen
+            changes = {
+                "asset_id": asset,
+                "site_id": site,
+                "portfolio_id": portfolio,
+                "reason": reason,
+                "on_limit": "reject" if reject_if_limited else None,
+            }
+            body = read_schedule(file) | {k: v for k, v in changes.items() if v is not None}
+            answer = desk.submit(body, _fresh(key))
+        desk.show(answer, json=json)
+
+
+def _preview(url: str, order: object, *, json: bool) -> None:
+    from rich.console import Console
+
+    from dercp.cli.client import ApiClient, read
+    from dercp.cli.desk_tables import plan_table
+    from dercp.cli.output import wants_json, write_json
+    from dercp.cli.shapes import Plan
+
+    answer = ApiClient(url).post("/dispatch/preview", order, {})
+    console = Console(highlight=False, markup=False)
+    if wants_json(asked=json, console=console):
+        write_json(answer)
+        return
+    plan = read(answer, Plan)
+    console.print(plan_table(plan, width=console.width))
+    console.print(
+        f"{plan.target.name}: {plan.placed_mw:+z.3f} of {plan.setpoint_mw:+z.3f} MW placed, "
+        f"{plan.unplaced_mw:+z.3f} MW unplaced; nothing was done"
+    )
+
+
+@contextmanager
+def _following(url: str, *, json: bool) -> Iterator["Follower"]:
+    """Around what is followed: lines for people as it happens, one document for programs."""
+    from rich.console import Console
+
+    from dercp.cli.client import ApiClient
+    from dercp.cli.clock import Pause
+    from dercp.cli.following import Follower
+    from dercp.cli.output import wants_json, write_json
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    quiet = wants_json(asked=json, console=console)
+    say: Callable[[str], None] = _nothing if quiet else console.print
+    follower = Follower(ApiClient(url), Pause(), say)
+    try:
+        yield follower
+    except KeyboardInterrupt:
+        raise CommandError(
+            "no longer followed; a dispatch that was taken goes on", code=Exit.INTERRUPTED
+        ) from None
+    finally:
+        if quiet and follower.answer is not None:
+            write_json(follower.answer)
+
+
+def _fresh(key: str | None) -> str:
+    return key or str(uuid.uuid4())
+
+
+def _seconds(duration: Duration | None) -> float | None:
+    return None if duration is None else duration.seconds
+
+
+def _nothing(_line: str) -> None:
+    """Says it to nobody."""
