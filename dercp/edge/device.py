@@ -75,9 +75,12 @@ class AssetMemory:
 
     def live(self, now_s: float) -> Live:
         """What is known of the asset now, for its capacity."""
+        return live_of(self.readings, stale=not self.is_fresh(now_s))
+
+    def is_fresh(self, now_s: float) -> bool:
+        """Whether the readings speak of the present."""
         age_s = now_s - self.read_at_s
-        fresh = self.is_connected and age_s <= STALE_INTERVALS * self.pace.interval_s
-        return live_of(self.readings, stale=not fresh)
+        return self.is_connected and age_s <= STALE_INTERVALS * self.pace.interval_s
 
     def obstacle(self) -> str:
         """Why a setpoint could not be written now, as a `DispatchReason`; "" = it could."""

@@ -50,7 +50,7 @@ class SiteAssets:
 
     def out_of_reach(self, assets: list[str], now_s: float) -> list[str]:
         """Those of which nothing fresh is known."""
-        return [each for each in assets if self._memories[each].live(now_s).stale]
+        return [each for each in assets if not self._memories[each].is_fresh(now_s)]
 
     def sum_of(self, assets: list[str], now_s: float) -> Sum:
         """What these do together. One that is not known makes the sum unknown, not smaller."""
@@ -58,7 +58,7 @@ class SiteAssets:
         power_mw: float | None = 0.0
         written_mw, quality = 0.0, Quality.GOOD
         for memory in memories:
-            power = None if memory.live(now_s).stale else _power(memory)
+            power = _power(memory) if memory.is_fresh(now_s) else None
             standing_mw = memory.keeper.written_mw
             if power is None or power.value is None or standing_mw is None or power_mw is None:
                 power_mw = None
