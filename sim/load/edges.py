@@ -22,7 +22,9 @@ __all__ = ["EdgeLoad"]
 
 # Agents that end at a time: each has some seconds for its last words.
 STOPS_AT_ONCE: Final = 8
-LOOK_EVERY_S: Final = 0.5
+# A start takes some turns of the scheduler, and a busy one takes long for each.
+STARTS_AT_ONCE: Final = 32
+LOOK_EVERY_S: Final = 0.2
 # What is taken for drained: each sample interval adds a batch, and the next may be on its way.
 WAITING_BATCHES_OK: Final = 2
 
@@ -42,25 +44,37 @@ class EdgeLoad:
         self._sessions = 0
 
     async def start(self, nursery: trio.Nursery) -> None:
-        """One after the other: their polls are spread over the sample interval by that."""
-        began_s = trio.current_time()
-        for number, config in enumerate(self._configs):
-            await trio.sleep_until(began_s + number / self._plan.starts_per_s)
-            end = self._ends[config.agent_id] = _End()
-            self._agents[config.agent_id] = await nursery.start(self._live, config, end)
+        """Some at a time; their polls are spread over the sample interval by when they start."""
+        began_s, limit = trio.current_time(), trio.CapacityLimiter(STARTS_AT_ONCE)
+        async with trio.open_nursery() as starting:
+            for number, config in enumerate(self._configs):
+                await trio.sleep_until(began_s + number / self._plan.starts_per_s)
+                await limit.acquire_on_behalf_of(config.agent_id)
+                starting.start_soon(self._start, config, nursery, limit)
 
     async def drain(self, within_s: float) -> None:
-        """Until every agent has a session and keeps no more than it has just produced."""
+        """End each agent once it has a session and keeps no more than it has just produced.
+
+        So those that have much to catch up with get the time that the others leave.
+        """
+        limit = trio.CapacityLimiter(STOPS_AT_ONCE)
         with trio.move_on_after(within_s):
-            while not all(map(_is_drained, self._agents.values())):  # noqa: ASYNC110 - nobody tells
-                await trio.sleep(LOOK_EVERY_S)
+            async with trio.open_nursery() as nursery:
+                waiting = dict(self._agents)
+                while waiting:
+                    for name in [name for name in waiting if _is_drained(waiting[name])]:
+                        await limit.acquire_on_behalf_of(name)
+                        del waiting[name]
+                        nursery.start_soon(_stop, name, self._ends[name], limit)
+                    await trio.sleep(LOOK_EVERY_S)
 
     async def stop(self) -> None:
-        """Some at a time, so that each has the processor for its last words."""
+        """Those that are left, some at a time: each has the processor for its last words."""
         limit = trio.CapacityLimiter(STOPS_AT_ONCE)
         async with trio.open_nursery() as nursery:
-            for end in self._ends.values():
-                nursery.start_soon(_stop, end, limit)
+            for name, end in self._ends.items():
+                await limit.acquire_on_behalf_of(name)
+                nursery.start_soon(_stop, name, end, limit)
 
     def counts(self) -> Counts:
         """Adds up what each agent says of itself."""
@@ -93,6 +107,15 @@ class EdgeLoad:
                 waiting=status.outbox.waiting,
                 waiting_samples=status.outbox.waiting_samples,
             )
+
+    async def _start(
+        self, config: Config, nursery: trio.Nursery, limit: trio.CapacityLimiter
+    ) -> None:
+        try:
+            end = self._ends[config.agent_id] = _End()
+            self._agents[config.agent_id] = await nursery.start(self._live, config, end)
+        finally:
+            limit.release_on_behalf_of(config.agent_id)
 
     async def _live(
         self, config: Config, end: "_End", *, task_status: trio.TaskStatus[Agent]
@@ -141,10 +164,13 @@ class _End:
         self.reached = trio.Event()
 
 
-async def _stop(end: _End, limit: trio.CapacityLimiter) -> None:
-    async with limit:
+async def _stop(name: str, end: _End, limit: trio.CapacityLimiter) -> None:
+    """End an agent for which there is room; nothing happens to one that has ended."""
+    try:
         end.asked.set()
         await end.reached.wait()
+    finally:
+        limit.release_on_behalf_of(name)
 
 
 def _is_drained(agent: Agent) -> bool:

@@ -46,6 +46,7 @@ __all__ = ["main"]
 PROGRESS_EVERY_S: Final = 1.0
 # Backoffs of a minute are over by then, and a backlog has had its throttled way.
 DRAIN_WITHIN_S: Final = 90.0
+FREEZE_EVERY_S: Final = 2.0
 _GC_THRESHOLDS: Final = (50_000, 20, 100)
 
 
@@ -106,9 +107,19 @@ async def _run(
 
 async def _start(load: Load, nursery: trio.Nursery, scope: trio.CancelScope) -> None:
     with scope:
-        await load.start(nursery)
-        # Hundreds of thousands of objects that stay: they are not looked at again and again.
+        async with trio.open_nursery() as starting:
+            starting.start_soon(_freeze)
+            await load.start(nursery)
+            starting.cancel_scope.cancel("all are started")
         gc.collect()
+        gc.freeze()
+
+
+async def _freeze() -> None:
+    """Keep the collector from looking again and again at what has come to stay."""
+    while True:
+        await trio.sleep(FREEZE_EVERY_S)
+        gc.collect(1)
         gc.freeze()
 
 
