@@ -23,7 +23,8 @@ from dercp.edge.lease_keeper import Clocks
 from dercp.edge.site_assets import SiteAssets
 from dercp.edge.site_measuring import observed
 from dercp.edge.site_parts import Hold, KeptShares, parent_of, share_id
-from dercp.edge.site_sharing import DivideAgain, Give, Heard, Say, Sharing, TakeBack
+from dercp.edge.site_room import members_again
+from dercp.edge.site_state import DivideAgain, Give, Heard, Say, Sharing, Step, TakeBack
 from dercp.edge.site_words import refusal
 from dercp.edge.telling import told
 from dercp.model.dispatch import (
@@ -195,7 +196,7 @@ class SiteKeeper:
         capacities = self._assets.capacities(lease, now_s)
         before = self._sharings.get(lease.dispatch_id)
         if before is not None:
-            capacities = sharings.members_again(before, capacities)
+            capacities = members_again(before, capacities)
         return split(lease.setpoint_mw, capacities)
 
     def _divides_at_s(self) -> float:
@@ -274,7 +275,7 @@ class SiteKeeper:
         else:
             await self._put_through(sharings.revised(before, lease, now, now_s))
 
-    async def _put_through(self, step: sharings.Step) -> None:
+    async def _put_through(self, step: Step) -> None:
         """Make it durable before any order leaves, then do it."""
         sharing = step.sharing
         dispatch_id = sharing.lease.dispatch_id
@@ -397,7 +398,7 @@ class SiteKeeper:
             dispatch_id, give = self._to_give.pop()
             sharing = self._sharings.get(dispatch_id)
             if sharing is not None and sharing.ending is None:
-                await self._put_through(sharings.Step(sharing, (give,)))
+                await self._put_through(Step(sharing, (give,)))
 
 
 def _asleep() -> None:

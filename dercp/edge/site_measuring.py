@@ -8,7 +8,7 @@ them is not known the sum is not known either; that time counts as neither.
 from msgspec.structs import replace
 
 from dercp.edge.site_assets import Sum
-from dercp.edge.site_sharing import Sharing
+from dercp.edge.site_state import Sharing
 from dercp.model.following import Following, follow, observe, redirect
 from dercp.model.time import us_from_s
 

@@ -15,43 +15,44 @@ reach while it holds its share may follow it all the same: its part is given to 
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
-import msgspec
 from msgspec.structs import astuple, replace
 
 from dercp.edge.lease import Lease
 from dercp.edge.site_parts import Hold, KeptShares, Part, hear
-from dercp.edge.site_words import common, completed_as, in_force, placed, total
+from dercp.edge.site_state import (
+    Command,
+    DivideAgain,
+    Ending,
+    Give,
+    Heard,
+    Say,
+    Sharing,
+    Step,
+    TakeBack,
+)
+from dercp.edge.site_words import common, completed_as, in_force, total
 from dercp.model.dispatch import (
     Cancelled,
     Completed,
     DispatchReason,
     Failed,
-    Placement,
     Rejected,
     Share,
     ShareState,
 )
 from dercp.model.following import Following, Verdict
-from dercp.model.split import TOLERANCE_MW, Capacity, Split
+from dercp.model.split import TOLERANCE_MW, Split
 from dercp.wire.dispatch import EdgeWord
 
 __all__ = [
-    "DivideAgain",
-    "Give",
-    "Heard",
-    "Say",
-    "Sharing",
-    "Step",
-    "TakeBack",
     "cut_short",
     "divided_again",
     "end",
     "heard",
     "kept",
     "measured",
-    "members_again",
     "out_of_reach",
     "recall",
     "revised",
@@ -71,93 +72,6 @@ TAKES_BACK_EVERY_S: Final = 1.0
 # Within the 30 s that the headend waits for the last word.
 ENDS_WITHIN_S: Final = 15.0
 WORDS_EVERY_S: Final = 10.0
-
-
-class Give(msgspec.Struct, frozen=True):
-    """Order an asset to take its share."""
-
-    asset_id: str
-    revision: int
-    setpoint_mw: float
-
-
-class TakeBack(msgspec.Struct, frozen=True):
-    """Tell an asset to leave its order."""
-
-    asset_id: str
-    detail: str
-
-
-class DivideAgain(msgspec.Struct, frozen=True):
-    """Split what was asked among `members_again`, then call `divided_again`."""
-
-
-class Say(msgspec.Struct, frozen=True):
-    """Tell the headend how the dispatch stands."""
-
-    word: EdgeWord
-
-
-Command: TypeAlias = Give | TakeBack | DivideAgain | Say
-
-
-class Heard(msgspec.Struct, frozen=True):
-    """What an asset says of its order."""
-
-    asset_id: str
-    revision: int
-    word: EdgeWord
-
-
-class Ending(msgspec.Struct, frozen=True):
-    """How it shall end, and until when the last words of the assets are waited for."""
-
-    word: EdgeWord
-    by_s: float
-
-
-class Sharing(msgspec.Struct, frozen=True, kw_only=True):
-    """A dispatch and its parts, by asset id. Times are monotonic seconds.
-
-    Attributes:
-        settles_by_s: Until when answers are waited for; infinite when they no longer are.
-        again_at_s: When the shortfall is divided again.
-        take_back_at_s: When those who shall leave their orders are told so (again).
-        has_run: Something of it was in force.
-        told: The last word that was said once it was in force.
-        verdict: What was measured of the sum.
-    """
-
-    lease: Lease
-    parts: Mapping[str, Part]
-    round: int = 1
-    settles_by_s: float
-    again_at_s: float = math.inf
-    take_back_at_s: float = math.inf
-    next_word_s: float = -math.inf
-    has_run: bool = False
-    verdict: Verdict = Verdict.SETTLING
-    following: Following | None = None
-    told: EdgeWord | None = None
-    ending: Ending | None = None
-    is_over: bool = False
-
-    @property
-    def placement(self) -> Placement:
-        """How it stands with each asset."""
-        return placed(self.lease, self.parts.values(), self.round)
-
-    @property
-    def holders(self) -> list[str]:
-        """Those who may have an order of it."""
-        return [each for each, part in self.parts.items() if part.hold is not Hold.NONE]
-
-
-class Step(msgspec.Struct, frozen=True):
-    """How it stands afterwards, and what must be done, in this order."""
-
-    sharing: Sharing
-    commands: tuple[Command, ...] = ()
 
 
 # ---------------------------------------------------------------------- events
@@ -259,32 +173,6 @@ def measured(sharing: Sharing, following: Following, now_s: float) -> Step:
         return Step(sharing)
     sharing = replace(sharing, verdict=following.verdict)
     return _say(sharing, in_force(sharing.lease, sharing.placement, sharing.verdict), now_s)
-
-
-# ------------------------------------------------------------- the second split
-
-
-def members_again(sharing: Sharing, capacities: Sequence[Capacity]) -> list[Capacity]:
-    """Who takes part in another split: nobody loses what he has, and no failed one gets more."""
-    return [_again(each, sharing.parts.get(each.id)) for each in capacities]
-
-
-def _again(capacity: Capacity, part: Part | None) -> Capacity:
-    if part is None:
-        return capacity
-    if part.share.state is ShareState.FAILED or part.hold is Hold.RECALLED:
-        return replace(capacity, excluded=part.share.reason or DispatchReason.OUT_OF_SERVICE)
-    if part.hold is Hold.NONE:
-        return capacity
-    held_mw = part.share.setpoint_mw
-    if capacity.excluded:  # nothing is known of it: it keeps its share
-        return replace(capacity, min_mw=held_mw, max_mw=held_mw, excluded="")
-    low_mw, high_mw = min(capacity.min_mw, held_mw), max(capacity.max_mw, held_mw)
-    if held_mw < part.given_mw:  # narrowed at the asset: it has no room there
-        high_mw = held_mw
-    elif held_mw > part.given_mw:
-        low_mw = held_mw
-    return replace(capacity, min_mw=low_mw, max_mw=high_mw)
 
 
 # ------------------------------------------------------------- over a restart

@@ -26,7 +26,7 @@ from dercp.edge import agent as agent_module
 from dercp.edge.agent import Agent, run_agent
 from dercp.edge.lockout import Lock, LockoutFile
 from dercp.edge.site_keeper import SiteKeeper
-from dercp.edge.site_sharing import Sharing
+from dercp.edge.site_state import Sharing
 from dercp.edge.spool import Spool, in_line, open_spool
 from dercp.model.reading import Reading
 from dercp.wire import v1

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from dercp.edge import site_sharing as sharings
 from dercp.edge.lease import Lease
 from dercp.edge.site_parts import Hold
-from dercp.edge.site_sharing import DivideAgain, Give, Heard, Say, Sharing, Step, TakeBack
+from dercp.edge.site_room import members_again
+from dercp.edge.site_state import DivideAgain, Give, Heard, Say, Sharing, Step, TakeBack
 from dercp.model.dispatch import (
     FINAL,
     Acked,
@@ -92,7 +93,7 @@ class Play:
                     self._say(word)
                     lines.append(f"say {word.state}")
                 case DivideAgain():
-                    members = sharings.members_again(self.sharing, self.members)
+                    members = members_again(self.sharing, self.members)
                     again = split(self.lease.setpoint_mw, members)
                     lines += self._take(sharings.divided_again(self.sharing, again, self.now_s))
         return lines
