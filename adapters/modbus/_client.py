@@ -18,9 +18,8 @@ from adapters.modbus._spans import Answer, Image, Refusal, Span, Table
 
 __all__ = ["Endpoint", "Framing", "ModbusClient", "Write", "open_modbus"]
 
-# It writes an error for each lost answer; ours say more, and once. Without a handler of its
-# own such lines would go to stderr past all configuration.
-logging.getLogger("pymodbus.logging").addHandler(logging.NullHandler())
+# It logs each lost answer with the frames before it, byte by byte. Ours say more, and once.
+logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

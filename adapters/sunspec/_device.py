@@ -21,7 +21,7 @@ from dercp.model.asset import AssetSpec, PointSpec
 from dercp.model.points import Kind
 from dercp.model.reading import Reading
 
-__all__ = ["SunSpecAdapter", "discover", "open_poller"]
+__all__ = ["SunSpecAdapter", "SunSpecDevice", "discover", "poller_of"]
 
 _SETPOINT: Final = "setpoint_mw"
 _HEARTBEATS: Final = ((715, "DERHb"), (802, "Hb"))
@@ -159,7 +159,9 @@ class SunSpecAdapter:
             DeviceError: It cannot be reached, or is no SunSpec device.
         """
         points = [point.name for point in asset.points]
-        async with open_poller(options, points, asset.kind, asset.asset_id) as poller:
+        async with open_modbus(options.endpoint, asset.asset_id) as client:
+            chain = await discover(client, options)
+            poller = poller_of(client, chain, points, (asset.kind,), options)
             models = await poller.poll()
             control = choose(models, asset.kind)
             if control is None:
@@ -170,24 +172,21 @@ class SunSpecAdapter:
                 yield ControlledDevice(asset, options, poller, control)
 
 
-@asynccontextmanager
-async def open_poller(
-    options: SunSpecOptions, points: Sequence[str], kind: Kind, device: str
-) -> AsyncIterator[Poller]:
-    """Connect, find the models, and get ready to poll what these points need.
-
-    Raises:
-        DeviceError: It cannot be reached, or is no SunSpec device.
-    """
-    async with open_modbus(options.endpoint, device) as client:
-        chain = await discover(client, options)
-        names = needed(points, kind)
-        asked = [(1, name) for name in _IDENTITY]
+def poller_of(
+    client: ModbusClient,
+    chain: Chain,
+    points: Sequence[str],
+    kinds: Sequence[Kind],
+    options: SunSpecOptions,
+) -> Poller:
+    """Polls what these points need on assets of these kinds, controls and identity included."""
+    names: dict[int, set[str]] = {}
+    for kind in kinds:
+        asked = [*needed(points, kind), *_HEARTBEATS, *((1, name) for name in _IDENTITY)]
         asked += [name for control in CONTROLS[kind] for name in control.names]
-        asked += _HEARTBEATS
         for model_id, name in asked:
             names.setdefault(model_id, set()).add(name)
-        yield Poller(client, chain, names, options.request_registers_max)
+    return Poller(client, chain, names, options.request_registers_max)
 
 
 async def discover(client: ModbusClient, options: SunSpecOptions) -> Chain:

@@ -1,7 +1,8 @@
 """Which SunSpec points say what the points of an asset ask for."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from statistics import fmean
 from typing import Final, TypeAlias
 
@@ -119,15 +120,12 @@ MEASURED: Final[Mapping[str, tuple[Source, ...]]] = {
 }
 
 
-def needed(points: Iterable[str], kind: Kind) -> dict[int, set[str]]:
-    """Which points of which models are read for these points of an asset."""
-    names: dict[int, set[str]] = {}
+def needed(points: Iterable[str], kind: Kind) -> Iterator[tuple[int, str]]:
+    """What is read for these points of an asset: points of models, with their models."""
     for point in points:
         for source in MEASURED.get(point, ()):
             if kind in source.kinds:
-                for model_id in source.models:
-                    names.setdefault(model_id, set()).update(source.names)
-    return names
+                yield from product(source.models, source.names)
 
 
 def value_of(point: str, models: Models, kind: Kind, sign: int) -> float | None:

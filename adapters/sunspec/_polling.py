@@ -17,7 +17,7 @@ __all__ = ["Poller", "first_of_each"]
 SLOW: Final = frozenset({1, 120, 121, 702})
 SLOW_EVERY_S: Final = 60.0
 # Registers that nobody asked for are cheaper than another request.
-GAP_MAX: Final = 16
+GAP_MAX: Final = 32
 # A device that changes its scale factors faster than it is read cannot be read.
 READS_MAX: Final = 3
 

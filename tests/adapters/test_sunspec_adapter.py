@@ -15,8 +15,8 @@ from sunspec_field import MemoryClient, Points, chain_bank, chain_of
 from adapters import DeviceError, SupportsIdentity, SupportsRelease, SupportsRevertTimer
 from adapters.modbus._client import ModbusClient
 from adapters.sunspec import SunSpecAdapter, SunSpecOptions
-from adapters.sunspec._device import SunSpecDevice
-from adapters.sunspec._mapping import MEASURED, needed
+from adapters.sunspec._device import SunSpecDevice, poller_of
+from adapters.sunspec._mapping import MEASURED
 from adapters.sunspec._polling import Poller
 from dercp.model.asset import AssetSpec, PointSpec
 from dercp.model.points import POINTS
@@ -35,8 +35,8 @@ async def read_once(
     """What the adapter makes of a bank."""
     chain = await chain_of(bank)
     client = cast("ModbusClient", MemoryClient(bank))
-    names = needed([point.name for point in site.points], site.kind)
-    poller = Poller(client, chain, names, options.request_registers_max)
+    points = [point.name for point in site.points]
+    poller = poller_of(client, chain, points, (site.kind,), options)
     return list((await SunSpecDevice(site, options, poller).read()).values)
 
 
@@ -294,12 +294,12 @@ async def test_a_poll_of_a_battery_takes_few_requests() -> None:
     """Models side by side are read together; who it is and its ratings once a minute."""
     client = MemoryClient(sunspec_device(BATTERY, SimulatedOptions()))
     chain = await chain_of(sunspec_device(BATTERY, SimulatedOptions()))
-    names = needed([point.name for point in BATTERY.points], BATTERY.kind)
-    poller = Poller(cast("ModbusClient", client), chain, names, 120)
+    points = [point.name for point in BATTERY.points]
+    poller = poller_of(cast("ModbusClient", client), chain, points, (BATTERY.kind,), NO_OPTIONS)
     await poller.poll()
     client.requests.clear()
     await poller.poll()
-    assert len(client.requests) <= 5
+    assert len(client.requests) == 4
     assert all(request.count <= 120 for request in client.requests)
 
 
