@@ -161,6 +161,8 @@ class Edge:
         asset = asset_config(ASSET_ID, device)
         self._own = lambda: headend_us() + us_from_s(clock_off_s)
         self.time = HeadendTime(self._own)
+        # Nothing is told to an agent before its first Welcome.
+        self.is_welcome = False
         self.file = JournalFile(fuse, kept)
         self.journal = Journal(self.time.now_us, self._own, _nothing, self.file, kept, LOG)
         self.keeper = LeaseKeeper(asset, self.journal, Clocks(self.time.now_us, self._own))
@@ -291,6 +293,7 @@ class Pair:
         await self.pass_time(back_s)
         if edge is self.edge:
             edge.time.welcomed(welcome_us)
+            edge.is_welcome = True
             self._edge_live = True
             edge.journal.repeat_recent()
         with self._edge_may_die():
@@ -308,10 +311,10 @@ class Pair:
     # --- messages
 
     async def deliver_down(self, index: int, *, again: bool = False) -> None:
-        """Let one message reach the edge, which may be dead."""
+        """Let one message reach the edge, which may be dead, or not have been welcomed yet."""
         message = self.down[index] if again else self.down.pop(index)
         edge = self.edge
-        if edge is not None:
+        if edge is not None and edge.is_welcome:
             with self._edge_may_die():
                 await edge.hear(message)
                 await self._settle_edge()
