@@ -10,7 +10,7 @@ device can break another's loop, and closing one leaves nothing of it behind.
 """
 
 import asyncio  # noqa: TID251  # this is the bridge
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar, TypeVarTuple
 
@@ -69,6 +69,14 @@ class Bridge:
             # Trio's cancelling comes out as Trio's: so it was the end of the loop.
             raise self._gone() from None
         return value
+
+    async def ask(self, question: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+        """The other way round: asyncio's work asks something of Trio's world, and awaits it here.
+
+        It is asked in a task of the bridge; when the work is cancelled, so is that.
+        """
+        answer: T = await self._loop.trio_as_future(question, *args)
+        return answer
 
     async def finish(
         self, work: Callable[[*Ts], Coroutine[Any, Any, T]], *args: *Ts, within_s: float

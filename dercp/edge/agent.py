@@ -7,6 +7,8 @@
     │   └── <asset id> ...
     ├── site
     │   └── gateway
+    ├── surfaces
+    │   └── opcua
     ├── lockout
     └── uplink
 
@@ -62,6 +64,7 @@ from dercp.edge.site_keeper import KeptDispatch, SiteKeeper
 from dercp.edge.site_parts import parent_of
 from dercp.edge.spool import Spool, open_memory_outbox, open_spool
 from dercp.edge.status import AgentStatus, AssetStatus, LeaseStatus, SessionStatus, UplinkStatus
+from dercp.edge.surfaces import Surfaces
 from dercp.edge.uplink import Dial, Uplink, UplinkHistory
 from dercp.link import client_tls, open_call
 from dercp.model.dispatch import DispatchReason, Failed
@@ -81,6 +84,7 @@ LAST_WORDS_WITHIN_S: Final = 1.0
 DEVICE_MAIL_MAX: Final = 512
 SITE_MAIL_MAX: Final = 512
 SITE_GRACE_S: Final = 2.0
+SURFACES_GRACE_S: Final = 4.0
 
 # A device, or the gateway, that crashes its actor again and again must never take the others
 # along, so this limit is one that nothing reaches; the backoff is what holds it in check.
@@ -188,6 +192,9 @@ class Agent:
             SiteAssets(self._memories), self._devices, self._journal, self._clocks, self._log
         )
         self._journal.tell_of_parts(self._site_keeper.noted)
+        self._surfaces = Surfaces(
+            config, self._journal, self._memories, self._site_keeper, self._clocks, self._log
+        )
 
     async def run(self, system: System, stop: trio.Event, started: Callable[[], None]) -> None:
         """Grow the tree, let it live, and take it down so that the last word is still sent."""
@@ -206,9 +213,17 @@ class Agent:
         if self._locks is not None:
             await system.root.start(self._lockout_spec(self._locks, locks))
         # Last, so that the first dispatch finds its device; and stopped last, by `system`.
-        await system.root.start(self._uplink_spec(gateway))
+        desk = Desk(self._journal, self._devices, Taker(self._config.site_id, gateway), self._log)
+        await system.root.start(self._uplink_spec(desk))
+        surfaces = await system.root.supervise(
+            SupervisorSpec(name="surfaces", restart=_PATIENT_RESTART, grace_s=SURFACES_GRACE_S)
+        )
+        for spec in self._surfaces.specs(desk, _software_version()):
+            await surfaces.start(spec)
         started()
         await stop.wait()
+        # Nobody shall ask for what would end in a moment.
+        await surfaces.stop()
         # All at once: a device that does not answer must not hold up the others.
         for device in self._devices.values():
             device.stop_nowait()
@@ -241,6 +256,7 @@ class Agent:
             outbox=self._outbox.statistics(),
             journal=self._journal.statistics(),
             assets=tuple(_asset_status(*item) for item in self._memories.items()),
+            opcua=self._surfaces.opcua,
         )
 
     def _hello(self) -> v1.Hello:
@@ -268,8 +284,7 @@ class Agent:
             grace_s=SITE_GRACE_S,
         )
 
-    def _uplink_spec(self, gateway: Ref[SiteMessage]) -> ChildSpec[NoReturn]:
-        desk = Desk(self._journal, self._devices, Taker(self._config.site_id, gateway), self._log)
+    def _uplink_spec(self, desk: Desk) -> ChildSpec[NoReturn]:
         topics = Topics(
             hello=self._hello,
             bell=self._bell,

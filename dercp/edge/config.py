@@ -10,7 +10,17 @@ from dercp.edge.spool_settings import SpoolSettings
 from dercp.model.asset import AssetSpec, Fallback, Registration
 from dercp.model.guardrail import Guardrails
 
-__all__ = ["AssetConfig", "Config", "Headend", "RemoteControl", "Revert", "TlsFiles"]
+__all__ = [
+    "AssetConfig",
+    "Config",
+    "Headend",
+    "OpcUaConfig",
+    "OpcUaFiles",
+    "OpcUaUser",
+    "RemoteControl",
+    "Revert",
+    "TlsFiles",
+]
 
 
 class TlsFiles(msgspec.Struct, frozen=True):
@@ -27,6 +37,42 @@ class Headend(msgspec.Struct, frozen=True):
     host: str
     port: int
     tls: TlsFiles | None
+
+
+class OpcUaUser(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may come in: with a password (as `opcua.passwords` hashes it) or a certificate."""
+
+    name: str
+    password_hash: str | None = None
+    cert_file: Path | None = None
+    writes: bool = False
+
+
+class OpcUaFiles(msgspec.Struct, frozen=True):
+    """The server's own certificate and key, and the certificates of the clients it trusts.
+
+    Where neither certificate nor key is there, they are made at the first start.
+    """
+
+    cert_file: Path
+    key_file: Path
+    trust_dir: Path
+
+
+class OpcUaConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The OPC UA server for the site's SCADA.
+
+    Without `files` there is no secured endpoint. `no_auth` adds one that is open to everybody
+    on this machine.
+    """
+
+    host: str
+    port: int
+    lease_s: float = 900.0
+    files: OpcUaFiles | None = None
+    anonymous_reads: bool = False
+    no_auth: bool = False
+    users: tuple[OpcUaUser, ...] = ()
 
 
 class Revert(msgspec.Struct, frozen=True):
@@ -71,6 +117,8 @@ class Config(msgspec.Struct, frozen=True):
     spool: SpoolSettings = SpoolSettings()
     # How far this machine's clock may be off the headend's.
     clock_off_s_max: float = 2.0
+    # None: the site's SCADA has no way in.
+    opcua: OpcUaConfig | None = None
 
     @property
     def registration(self) -> Registration:

@@ -16,11 +16,21 @@ import msgspec
 from msgspec.structs import replace
 
 from adapters import Adapter
-from dercp.edge.config import AssetConfig, Config, Headend, RemoteControl, Revert, TlsFiles
+from dercp.edge.config import (
+    AssetConfig,
+    Config,
+    Headend,
+    OpcUaConfig,
+    RemoteControl,
+    Revert,
+    TlsFiles,
+)
+from dercp.edge.opcua.settings import read_opcua
 from dercp.edge.site_file import (
     AgentTable,
     AssetTable,
     HeadendTable,
+    OpcUaTable,
     SiteTable,
     SpoolTable,
     TlsTable,
@@ -59,7 +69,7 @@ AdapterCatalog: TypeAlias = Mapping[str, Callable[[], Callable[[], Adapter[Any]]
 
 T = TypeVar("T")
 
-_SECTIONS = ("agent", "headend", "site", "spool", "assets")
+_SECTIONS = ("agent", "headend", "site", "spool", "opcua", "assets")
 # Less than 16 MiB is not much more than what is on its way.
 _SPOOL_RANGES = (
     ("bytes_max", 16 * 1024 * 1024, 2**50, "16777216 (16 MiB) or more"),
@@ -126,6 +136,7 @@ class _Loader:
         headend = self._headend(self._section(document, "headend", HeadendTable))
         site = self._section(document, "site", SiteTable)
         spool = self._spool(document)
+        opcua = self._opcua(document)
         assets = self._assets(document)
         if agent is not None:
             self._agent(agent)
@@ -142,6 +153,7 @@ class _Loader:
             assets=assets,
             spool=spool,
             clock_off_s_max=agent.clock_off_s_max,
+            opcua=opcua,
         )
 
     def _agent(self, table: AgentTable) -> None:
@@ -173,6 +185,12 @@ class _Loader:
             if not low <= value <= high:
                 self._fault(f"spool.{name}", f"expected {meant}, got {value:.12g}")
         return SpoolSettings(**msgspec.structs.asdict(table))
+
+    def _opcua(self, document: Table) -> OpcUaConfig | None:
+        if "opcua" not in document:
+            return None
+        table = convert(document["opcua"], OpcUaTable, "opcua", self.faults)
+        return None if table is None else read_opcua(table, self._directory, self._fault)
 
     # ---------------------------------------------------------- the headend
 

@@ -18,6 +18,8 @@ __all__ = [
     "CustomPointTable",
     "HeadendTable",
     "LimitsTable",
+    "OpcUaTable",
+    "OpcUaUserTable",
     "RemoteTable",
     "SiteTable",
     "SpoolTable",
@@ -65,6 +67,28 @@ class SpoolTable(msgspec.Struct, frozen=True, kw_only=True):
     sync: Sync = Sync.FULL
     backlog_bytes_per_s: float = 1_000_000.0
     backlog_share: float = 0.3
+
+
+class OpcUaUserTable(msgspec.Struct, frozen=True, kw_only=True):
+    """[[opcua.users]]: who may come in, by password or by certificate."""
+
+    name: str
+    password_hash: str | None = None
+    cert_file: str | None = None
+    writes: bool = False
+
+
+class OpcUaTable(msgspec.Struct, frozen=True, kw_only=True):
+    """[opcua]: the server for the site's SCADA."""
+
+    listen: str = "127.0.0.1:4840"
+    lease_s: float = 900.0
+    cert_file: str | None = None
+    key_file: str | None = None
+    trust_dir: str | None = None
+    anonymous_reads: bool = False
+    no_auth: bool = False
+    users: tuple[OpcUaUserTable, ...] = ()
 
 
 class CustomPointTable(msgspec.Struct, frozen=True):

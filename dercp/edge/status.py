@@ -6,7 +6,14 @@ from dercp.edge.device_connection import ConnectionStatistics
 from dercp.edge.journal import JournalStatistics
 from dercp.edge.outbox import OutboxStatistics
 
-__all__ = ["AgentStatus", "AssetStatus", "LeaseStatus", "SessionStatus", "UplinkStatus"]
+__all__ = [
+    "AgentStatus",
+    "AssetStatus",
+    "LeaseStatus",
+    "OpcUaStatus",
+    "SessionStatus",
+    "UplinkStatus",
+]
 
 
 class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +57,17 @@ class AssetStatus(msgspec.Struct, frozen=True, kw_only=True):
     locked: str | None = None
 
 
+class OpcUaStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The server for the site's SCADA; it counts since it was started last."""
+
+    port: int
+    sessions: int
+    subscriptions: int
+    writes_taken: int
+    writes_refused: int
+    clients_cut: int
+
+
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of one agent."""
 
@@ -59,3 +77,5 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     outbox: OutboxStatistics
     journal: JournalStatistics
     assets: tuple[AssetStatus, ...]
+    # None: there is none, or it does not listen.
+    opcua: OpcUaStatus | None = None
