@@ -6,7 +6,8 @@ The device's models are found on opening; docs/edge.md says which points come fr
 from adapters._extras import needs_extra
 
 with needs_extra("modbus"):
+    from adapters.sunspec._description import describe
     from adapters.sunspec._device import SunSpecAdapter
     from adapters.sunspec._options import SunSpecOptions
 
-__all__ = ["SunSpecAdapter", "SunSpecOptions"]
+__all__ = ["SunSpecAdapter", "SunSpecOptions", "describe"]

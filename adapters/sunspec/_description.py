@@ -25,7 +25,8 @@ _CHARGES: Final = (
     (124, "WChaMax"),
 )
 _HOLDS: Final = ((713, "WHRtg"), (802, "WHRtg"), (120, "WHRtg"))
-_PORT_EV: Final = 2  # 714 PrtTyp
+_PORTS: Final = (714, "*.PrtTyp")
+_PORT_EV: Final = 2
 _USUAL_BASE: Final = 40000
 
 
@@ -37,7 +38,8 @@ async def describe(options: SunSpecOptions) -> str:
     """
     async with open_modbus(options.endpoint, str(options.endpoint)) as client:
         chain = await discover(client, options)
-        poller = poller_of(client, chain, tuple(MEASURED), tuple(Kind), options)
+        also = (*_GIVES, *_DISCHARGES, *_CHARGES, *_HOLDS, _PORTS)
+        poller = poller_of(client, chain, tuple(MEASURED), tuple(Kind), options, also)
         models = await poller.poll()
     base = chain[0].address - 2 if chain else _USUAL_BASE
     numbers = ", ".join(str(place.model_id) for place in chain)

@@ -1,7 +1,7 @@
 """An open SunSpec device: polled, commanded, and asked who it is."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import ClassVar, Final
 
@@ -178,11 +178,12 @@ def poller_of(
     points: Sequence[str],
     kinds: Sequence[Kind],
     options: SunSpecOptions,
+    also: Iterable[tuple[int, str]] = (),
 ) -> Poller:
     """Polls what these points need on assets of these kinds, controls and identity included."""
     names: dict[int, set[str]] = {}
     for kind in kinds:
-        asked = [*needed(points, kind), *_HEARTBEATS, *((1, name) for name in _IDENTITY)]
+        asked = [*needed(points, kind), *_HEARTBEATS, *((1, name) for name in _IDENTITY), *also]
         asked += [name for control in CONTROLS[kind] for name in control.names]
         for model_id, name in asked:
             names.setdefault(model_id, set()).add(name)

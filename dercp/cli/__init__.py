@@ -4,7 +4,7 @@ Where to find what:
     plant      commands that run something: demo, headend, edge
     people     commands for people at a terminal: assets, agents, watch
     desk       commands for the dispatch desk: dispatch, dispatches, schedule; portfolio
-    site       commands at a site: spool, lock, unlock, locks (locking)
+    site       commands at a site: spool, lock, unlock, locks (locking), discover (discovering)
     past       commands for what was: history, gaps, export
     parse      what they type; exits: how a command ends; tables, desk_tables, output: what they see
     client     the REST API, with shapes for its answers; patience: the same through its restarts
@@ -101,6 +101,10 @@ edge.command(
     short_help="List the locks.",
     epilog=_examples("dercp edge locks --config site.toml", "dercp edge locks --json"),
 )(site.locks)
+edge.command(
+    short_help="Ask a device who it is.",
+    epilog=_examples("dercp edge discover 10.0.0.5", "dercp edge discover 10.0.0.5:1502 --unit 3"),
+)(site.discover)
 app.add_typer(edge, name="edge")
 app.command(
     short_help="List the assets.",

@@ -1,4 +1,4 @@
-"""Commands for people at a site, beside its agent: what it keeps, and which assets are locked.
+"""Commands for people at a site: what its agent keeps, which assets are locked, what stands there.
 
 What they need is imported when they run, as in `plant`.
 """
@@ -89,3 +89,20 @@ def locks(
             write_json(msgspec.Raw(msgspec.json.encode(dict(lockouts.locks))))
         else:
             console.print(locks_table(lockouts))
+
+
+def discover(
+    address: Annotated[
+        str, typer.Argument(metavar="HOST[:PORT]", help="Where the device listens; port 502.")
+    ],
+    *,
+    unit: Annotated[int, typer.Option(metavar="N", min=0, max=255, help="Its unit id.")] = 1,
+) -> None:
+    """Ask a SunSpec device who it is, and print the section for it of a site.toml.
+
+    Reads only. What its models do not tell is said beside the line to fill in.
+    """
+    with told():
+        from dercp.cli.discovering import discover_device
+
+        typer.echo(discover_device(address, unit), nl=False)
