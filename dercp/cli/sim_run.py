@@ -25,8 +25,10 @@ from sim.load.scenario import DispatchStorm
 from sim.load.words import Order
 
 LOOK_EVERY_S: Final = 0.5
-# The processes import and build first; then agents come as fast as `starts_per_s` says.
+# The processes import and build first; then agents come, however slow the machine.
 CONNECT_WITHIN_S: Final = 60.0
+AGENTS_PER_S_MIN: Final = 10.0
+ASSETS_PER_S_MIN: Final = 500.0
 AUDIT_AT_ONCE: Final = 8
 STORE_DRAINS_WITHIN_S: Final = 120.0
 
@@ -140,12 +142,14 @@ class _Run:
 
     async def _connect(self, stop: StopRequest) -> None:
         """Until all agents have a session, or have been waited for long enough."""
-        plan = self._asked.plan
-        within_s = CONNECT_WITHIN_S + 3 * plan.fleet.agents / plan.starts_per_s
+        fleet = self._asked.plan.fleet
+        within_s = (
+            CONNECT_WITHIN_S + fleet.agents / AGENTS_PER_S_MIN + fleet.assets / ASSETS_PER_S_MIN
+        )
         with trio.move_on_after(within_s):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_at, stop, nursery.cancel_scope)
-                while self._workers.counts().up < plan.fleet.agents:  # noqa: ASYNC110 - in another process
+                while self._workers.counts().up < fleet.agents:  # noqa: ASYNC110 - in another process
                     await trio.sleep(LOOK_EVERY_S / 5)
                 nursery.cancel_scope.cancel("all are connected")
 

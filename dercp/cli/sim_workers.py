@@ -103,6 +103,8 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "DERCP_SIM_LOG": self._log_level},
+            # Ctrl-C is for this process alone, which then tells the others what to do.
+            start_new_session=True,
         )
         self._process = process
         try:

@@ -101,10 +101,10 @@ def _findings(ledger: SpoolLedger, held: Held) -> Iterator[str]:
         yield (
             f"{_batches(first, last)} waited at the agent still when it was stopped"
             if batches <= ledger.waiting
-            else f"{_batches(first, last)} are lost: neither stored nor declared"
+            else f"{_batches(first, last)} {_are(first, last)} lost: neither stored nor declared"
         )
     for first, last in _beyond(ledger.sequences, [*held.stored, *held.declared]):
-        yield f"{_batches(first, last)} were never produced"
+        yield f"never produced, and yet there: {_batches(first, last)}"
     numbers = sum(last - first + 1 for first, last in held.stored)
     if numbers != held.stored_batches:
         yield f"{numbers} batches are said to be stored, and {held.stored_batches} are there"
@@ -137,3 +137,7 @@ def _beyond(sequences: int, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple
 
 def _batches(first: int, last: int) -> str:
     return f"batch {first}" if first == last else f"batches {first} to {last}"
+
+
+def _are(first: int, last: int) -> str:
+    return "is" if first == last else "are"

@@ -52,6 +52,10 @@ class EdgeLoad:
                 await limit.acquire_on_behalf_of(config.agent_id)
                 starting.start_soon(self._start, config, nursery, limit)
 
+    def measure(self) -> None:
+        """They have been producing since they were started."""
+        self.latencies.clear()
+
     async def drain(self, within_s: float) -> None:
         """End each agent once it has a session and keeps no more than it has just produced.
 

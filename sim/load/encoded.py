@@ -59,11 +59,12 @@ log = structlog.get_logger()
 
 
 class EncodedLoad:
-    """See `Load`. Every gateway is two tasks and a call."""
+    """See `Load`. Every gateway is two tasks and a call, and produces from `measure` on."""
 
     def __init__(self, plan: Plan, links: Links, clock: Clock) -> None:
         self.latencies = Latencies()
         self._plan = plan
+        self._measured = trio.Event()
         rows = _rows(plan.fleet.assets_per_site if not plan.fleet.single_asset_agents else 1)
         self._gateways = [
             Gateway(station, rows, plan, links, clock, self.latencies.note)
@@ -71,13 +72,18 @@ class EncodedLoad:
         ]
 
     async def start(self, nursery: trio.Nursery) -> None:
-        """Each at its own moment of the sample interval."""
+        """Each has its own moment of the sample interval."""
         began_s = trio.current_time()
         count = len(self._gateways)
         for number, gateway in enumerate(self._gateways):
             await trio.sleep_until(began_s + number / self._plan.starts_per_s)
             phase_s = began_s + number / count * self._plan.fleet.interval_s
-            nursery.start_soon(gateway.run, phase_s)
+            nursery.start_soon(gateway.run, phase_s, self._measured)
+
+    def measure(self) -> None:
+        """Now all produce: the registrations of the others are not in the figures."""
+        self.latencies.clear()
+        self._measured.set()
 
     async def drain(self, within_s: float) -> None:
         """Produce no more, and wait for the last acknowledgements."""
@@ -180,10 +186,11 @@ class Gateway:
             waiting_samples=len(self.kept) * self._assets,
         )
 
-    async def run(self, phase_s: float) -> None:
-        """Produce at `phase_s` plus multiples of the interval, until cancelled."""
+    async def run(self, phase_s: float, begin: trio.Event) -> None:
+        """Connect; then produce at `phase_s` plus multiples of the interval, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_connected)
+            await begin.wait()
             await self._first_welcome.wait()
             tick = math.ceil((trio.current_time() - phase_s) / self._interval_s)
             while not self._rests:

@@ -16,13 +16,16 @@ class Load(Protocol):
     """A fleet that produces.
 
     Attributes:
-        latencies: From the sending of a batch to its acknowledgement.
+        latencies: From the sending of a batch to its acknowledgement, since `measure`.
     """
 
     latencies: Latencies
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Start all agents, no faster than the plan says."""
+
+    def measure(self) -> None:
+        """All are connected, or waited for no longer: what is timed begins now."""
 
     async def drain(self, within_s: float) -> None:
         """Wait until next to nothing waits any more, at most so long."""

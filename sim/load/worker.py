@@ -9,7 +9,6 @@ import gc
 import logging
 import os
 import resource
-import signal
 import sys
 import tempfile
 import time
@@ -52,8 +51,6 @@ _GC_THRESHOLDS: Final = (50_000, 20, 100)
 
 def main() -> None:
     """Until told to stop, or until nobody is there to tell."""
-    # Whoever started this process gets the signals of the terminal too, and says what to do.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[os.environ.get("DERCP_SIM_LOG", "ERROR")]
@@ -130,7 +127,7 @@ async def _obey(
     async for line in orders:
         match Order(line.decode()):
             case Order.MEASURE:
-                load.latencies.clear()
+                load.measure()
                 nursery.start_soon(links.run_faults)
             case Order.STOP:
                 return
