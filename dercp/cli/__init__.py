@@ -3,7 +3,8 @@
 Where to find what:
     plant      commands that run something: demo, headend, edge
     people     commands for people at a terminal: assets, agents, watch
-    desk       commands for the dispatch desk: dispatch, dispatches, schedule; portfolio
+    desk       commands for the dispatch desk: dispatch, dispatches, schedule; desk_options
+    portfolio  commands for portfolios
     site       commands at a site: spool, lock, unlock, locks (locking), discover (discovering)
     past       commands for what was: history, gaps, export
     parse      what they type; exits: how a command ends; tables, desk_tables, output: what they see

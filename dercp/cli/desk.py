@@ -3,92 +3,62 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from dercp.cli.desk_options import (
+    AssetId,
+    CancelDispatch,
+    CancelSchedule,
+    Count,
+    Detach,
+    For,
+    Key,
+    OfAsset,
+    OfPortfolio,
+    OfSchedule,
+    OfSite,
+    OnlyOpen,
+    PartOf,
+    PlanFile,
+    PortfolioId,
+    Preview,
+    Reason,
+    RejectIfLimited,
+    ScheduleFile,
+    ShowSchedule,
+    SiteId,
+    Start,
+    Until,
+    Wait,
+    Within,
+    Words,
+)
 from dercp.cli.exits import CommandError, Exit, told
-from dercp.cli.parse import Duration, Moment, parse_ahead, parse_duration
 from dercp.cli.people import DEFAULT_URL, Json, Url
 
 if TYPE_CHECKING:
     from dercp.cli.following import Follower
-
-SiteId = Annotated[
-    str | None, typer.Option("--site", metavar="ID", help="A site as a whole, not an asset.")
-]
-PortfolioId = Annotated[
-    str | None, typer.Option("--portfolio", metavar="ID", help="A portfolio, not an asset.")
-]
-Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept with it.")]
-Key = Annotated[
-    str | None,
-    typer.Option(metavar="TEXT", help="Idempotency key: the same never dispatches twice."),
-]
-RejectIfLimited = Annotated[
-    bool,
-    typer.Option(
-        "--reject-if-limited", help="All or nothing; else a limit narrows it, and says so."
-    ),
-]
+    from dercp.cli.parse import Duration
 
 
 def dispatch(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[ASSET] MW",
-            help="The asset's id, unless --site or --portfolio is given; and the active power, "
-            "positive into the grid, negative into the asset.",
-        ),
-    ] = None,
+    words: Words = None,
     site: SiteId = None,
     portfolio: PortfolioId = None,
-    duration: Annotated[
-        Duration | None,
-        typer.Option(
-            "--for",
-            parser=parse_duration,
-            metavar="DURATION",
-            help="How long it holds: 90s, 10m; 15m if neither this nor --until is given.",
-        ),
-    ] = None,
-    until: Annotated[
-        Moment | None,
-        typer.Option(parser=parse_ahead, metavar="TIME", help="Its end: a time, or +1h."),
-    ] = None,
-    start: Annotated[
-        Moment | None,
-        typer.Option(parser=parse_ahead, metavar="TIME", help="When it begins; now if left out."),
-    ] = None,
+    duration: For = None,
+    until: Until = None,
+    start: Start = None,
     reason: Reason = None,
     key: Key = None,
-    plan: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="What --preview --json wrote: only if it would be that now."
-        ),
-    ] = None,
-    within: Annotated[
-        Duration | None,
-        typer.Option(
-            parser=parse_duration,
-            metavar="DURATION",
-            help="How long to follow it; 10s if left out, with --wait until it has ended.",
-        ),
-    ] = None,
-    cancel: Annotated[
-        str | None, typer.Option(metavar="ID", help="End this dispatch early, and do no other.")
-    ] = None,
+    plan: PlanFile = None,
+    within: Within = None,
+    cancel: CancelDispatch = None,
     url: Url = DEFAULT_URL,
     *,
     reject_if_limited: RejectIfLimited = False,
-    preview: Annotated[
-        bool, typer.Option("--preview", help="Show who would get what, and do nothing.")
-    ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow it until its end.")] = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Do not follow it.")] = False,
+    preview: Preview = False,
+    wait: Wait = False,
+    detach: Detach = False,
     json: Json = False,
 ) -> None:
     """Set the power of an asset, a site or a portfolio for a while, and follow that.
@@ -133,29 +103,15 @@ def dispatch(
 
 
 def dispatches(
-    asset: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only those for this asset.")
-    ] = None,
-    site: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only those for this site as a whole.")
-    ] = None,
-    portfolio: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only those for this portfolio.")
-    ] = None,
-    schedule: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only the blocks of this schedule.")
-    ] = None,
-    part_of: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only the parts of this dispatch.")
-    ] = None,
-    count: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1_000, help="So many, the newest.")
-    ] = 50,
+    asset: OfAsset = None,
+    site: OfSite = None,
+    portfolio: OfPortfolio = None,
+    schedule: OfSchedule = None,
+    part_of: PartOf = None,
+    count: Count = 50,
     url: Url = DEFAULT_URL,
     *,
-    only_open: Annotated[
-        bool, typer.Option("--open", help="Only those that have not ended.")
-    ] = False,
+    only_open: OnlyOpen = False,
     json: Json = False,
 ) -> None:
     """List dispatches, the newest first: what was asked, and what has become of it.
@@ -182,20 +138,14 @@ def dispatches(
 
 
 def schedule(
-    file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="The schedule: plan.toml or plan.csv.")
-    ] = None,
-    asset: Annotated[str | None, typer.Option(metavar="ID", help="The asset it is for.")] = None,
+    file: ScheduleFile = None,
+    asset: AssetId = None,
     site: SiteId = None,
     portfolio: PortfolioId = None,
     reason: Reason = None,
     key: Key = None,
-    stands: Annotated[
-        str | None, typer.Option("--show", metavar="ID", help="Tell how this schedule stands.")
-    ] = None,
-    cancel: Annotated[
-        str | None, typer.Option(metavar="ID", help="End what is open of this schedule.")
-    ] = None,
+    stands: ShowSchedule = None,
+    cancel: CancelSchedule = None,
     url: Url = DEFAULT_URL,
     *,
     reject_if_limited: RejectIfLimited = False,
@@ -282,7 +232,7 @@ def _fresh(key: str | None) -> str:
     return key or str(uuid.uuid4())
 
 
-def _seconds(duration: Duration | None) -> float | None:
+def _seconds(duration: "Duration | None") -> float | None:
     return None if duration is None else duration.seconds
 
 

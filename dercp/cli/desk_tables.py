@@ -13,13 +13,13 @@ from dercp.cli.tables import Cell, Column, clock_time, table_of
 
 DISPATCHES = (
     Column("dispatch"),
-    Column("target"),
+    Column("target", shortened=True),
     Column("MW", number=True),
     Column("state"),
     Column("placed MW", 100, number=True),
-    Column("start", 120),
-    Column("until", 70),
-    Column("why", 90, shortened=True),
+    Column("start", 160),
+    Column("until", 120),
+    Column("why", 130, shortened=True),
 )
 BLOCKS = (
     Column("start"),
@@ -108,13 +108,14 @@ def _why(dispatch: Dispatch) -> Text:
 
 def _plan_rows(plan: Plan) -> Iterator[Sequence[Cell]]:
     """Members in the order of the plan; of a site that is split in turn, its assets instead."""
+    home = plan.target.site_id
     for share in plan.allocations:
         if share.id in plan.sites:
             yield from _split_rows(share.id, plan.sites[share.id])
         else:
-            yield "", share.id, f"{share.setpoint_mw:+z.3f}", share.limit
+            yield home, share.id, f"{share.setpoint_mw:+z.3f}", share.limit
     for left_out in plan.excluded:
-        yield "", left_out.id, "-", Text(left_out.reason, "yellow")
+        yield home, left_out.id, "-", Text(left_out.reason, "yellow")
 
 
 def _split_rows(site_id: str, split: Split) -> Iterator[Sequence[Cell]]:
