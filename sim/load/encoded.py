@@ -53,6 +53,8 @@ VARIANTS: Final = 8
 # Frames that a gateway keeps until they are acknowledged; with so many it produces no more.
 KEPT_MAX: Final = 120
 WELCOME_WITHIN_S: Final = 10.0
+# As the edge does: a headend whose log is full takes a frame and does not acknowledge it.
+AGAIN_AFTER_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.1
 
 log = structlog.get_logger()
@@ -122,7 +124,8 @@ class Gateway:
 
     Characteristics:
         Bound: `KEPT_MAX` frames, as numbers; with so many its ticks are missed and counted.
-        Sends again: all that is kept, on each new session.
+        Sends again: all that is kept, on each new session; what is not acknowledged for a
+            minute, within one.
     """
 
     def __init__(
@@ -274,10 +277,14 @@ class Gateway:
                 await call.send(self._frame(sequence, v1.Lane.BACKLOG))
 
     async def _beat(self, call: ClientCall) -> None:
+        """Say that this end lives, and again what was not acknowledged for a minute."""
         while True:
             beat = v1.Heartbeat(time_us=self._clock())
             await call.send(encode_uplink(v1.Uplink(heartbeat=beat)))
             await trio.sleep(self._beat_s)
+            overdue_s = trio.current_time() - AGAIN_AFTER_S
+            overdue = [each for each, kept in self.kept.items() if kept.sent_s <= overdue_s]
+            await self._repeat(call, overdue)
 
     def _hear(self, messages: Sequence[bytes]) -> None:
         now_s = trio.current_time()

@@ -43,8 +43,9 @@ from sim.load.words import (
 __all__ = ["main"]
 
 PROGRESS_EVERY_S: Final = 1.0
-# Backoffs of a minute are over by then, and a backlog has had its throttled way.
-DRAIN_WITHIN_S: Final = 90.0
+# Backoffs of a minute are over by then, what was not acknowledged for a minute was sent again,
+# and a backlog has had its throttled way.
+DRAIN_WITHIN_S: Final = 150.0
 FREEZE_EVERY_S: Final = 2.0
 _GC_THRESHOLDS: Final = (50_000, 20, 100)
 
