@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001  `put_all` is the slots' own, in one call for many of them
 """The latest value of something, which wakes nobody unless asked to."""
 
 import math
@@ -95,13 +96,13 @@ def put_all(
     """
     late = 0
     for slot, item, order in zip(slots, items, orders, strict=True):
-        if order < slot._order <= ceiling:  # noqa: SLF001  a slot's own module
-            slot._late += 1  # noqa: SLF001
+        if order < slot._order <= ceiling:
+            slot._late += 1
             late += 1
             continue
-        slot._order = order  # noqa: SLF001
-        slot._item = item  # noqa: SLF001
+        slot._order = order
+        slot._item = item
         slot.accepted += 1
-        if slot._ring is not None:  # noqa: SLF001
-            slot._wake(slot._ring)  # noqa: SLF001
+        if slot._ring is not None:
+            slot._wake(slot._ring)
     return late
