@@ -72,7 +72,13 @@ class SunSpecBank:
         self._fresh_until_s = -math.inf
         self._models = [_model(model_id, points) for model_id, points in models.items()]
         self._by_id = {model.model_id: model for model in self._models}
-        self._image = b""
+        # Where each model begins in the image, in bytes.
+        self._starts: dict[int, int] = {}
+        self._image = bytearray(_MARK)
+        for model in self._models:
+            self._starts[model.model_id] = len(self._image)
+            self._image += model.get_mb()
+        self._image += _END
 
     # ------------------------------------------------------------- as a Bank
 
@@ -93,15 +99,18 @@ class SunSpecBank:
         now_s = self._now_s()
         self._refresh(now_s)
         data = struct.pack(f">{len(registers)}H", *registers)
-        address = BASE + 2
+        first = 2 * (start - BASE)
         for model in self._models:
-            length = len(model.get_mb()) // 2
-            if address <= start and start + len(registers) <= address + length:
-                for name in _written(model, start - address, data):
+            begin = self._starts[model.model_id]
+            end = begin + 2 * (model.points["L"].value + 2)
+            if begin <= first and first + len(data) <= end:
+                names = _written(model, (first - begin) // 2, data)
+                for name in names:
+                    self._note(model, model.points[name])
+                for name in names:
                     self._obey(model.model_id, name, now_s)
                 self._fresh_until_s = -math.inf
                 return True
-            address += length
         return False
 
     # ------------------------------------------------------- for a neighbour
@@ -118,8 +127,9 @@ class SunSpecBank:
 
     def put(self, model_id: int, name: str, value: object) -> None:
         """Put something into a register, as somebody at the device may."""
-        self._by_id[model_id].points[name].cvalue = value
-        self._fresh_until_s = -math.inf
+        model = self._by_id[model_id]
+        model.points[name].cvalue = value
+        self._note(model, model.points[name])
 
     # ------------------------------------------------------------ the device
 
@@ -144,7 +154,6 @@ class SunSpecBank:
             self._revert(due_s)
         self._plant.advance(now_s)
         self._measure(self._plant.values(), now_s)
-        self._image = b"".join((_MARK, *(model.get_mb() for model in self._models), _END))
         self._fresh_until_s = now_s + _MOMENT_S
 
     def _set(self, model_id: int, **points: float | None) -> None:
@@ -153,6 +162,18 @@ class SunSpecBank:
             point = model.points[name]
             # Without a scale factor it is a state or a count.
             point.cvalue = value if value is None or point.sf_required else round(value)
+            self._note(model, point)
+
+    def _set_in_group(self, model_id: int, group: str, name: str, value: float | None) -> None:
+        model = self._by_id[model_id]
+        point = model.groups[group][0].points[name]
+        point.cvalue = value
+        self._note(model, point)
+
+    def _note(self, model: Any, point: Any) -> None:
+        """Put a point into the image as it now is."""
+        begin = self._starts[model.model_id] + 2 * point.offset
+        self._image[begin : begin + 2 * point.len] = point.get_mb()
 
 
 class SunSpecBattery(SunSpecBank):
@@ -278,9 +299,10 @@ class SunSpecInverter(SunSpecBank):
             St=(values["operating_state"] or 0.0) + 1,
         )
         self._set(122, WAval=_w(values, "available_max_mw"))
-        irradiance = max(0, round(values["irradiance_w_m2"] or 0.0))
-        self._by_id[302].groups["repeating"][0].points["POAI"].cvalue = irradiance
-        self._by_id[303].groups["temp"][0].points["TmpBOM"].cvalue = values["module_temperature_c"]
+        self._set_in_group(
+            302, "repeating", "POAI", max(0, round(values["irradiance_w_m2"] or 0.0))
+        )
+        self._set_in_group(303, "temp", "TmpBOM", values["module_temperature_c"])
 
     def _obey(self, model_id: int, name: str, now_s: float) -> None:
         if model_id != 123:
