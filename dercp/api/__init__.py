@@ -11,8 +11,8 @@ What is public:
 Where to look:
     table: every operation; routes: what an operation is made of.
     fleet, history, dispatches, schedules, portfolios, operations, pages: the handlers.
-    resources, history_resources, dispatch_resources, plan_resources, record_resources: what is
-        answered in JSON.
+    resources, asset_resources, history_resources, dispatch_resources, plan_resources,
+        record_resources: what is answered in JSON.
     queries, history_queries, bodies, dispatch_bodies, idempotency, preconditions: what is asked.
     refusals: what the desk says no to.
     live: the live stream, /stream and /ws.

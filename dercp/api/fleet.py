@@ -6,18 +6,16 @@ from typing import TypeVar
 import msgspec
 import trio
 
+from dercp.api.asset_resources import AssetResource, asset_detail, asset_resource
 from dercp.api.ports import FleetReader
 from dercp.api.problems import NOT_FOUND, Refusal
 from dercp.api.queries import AgentQuery, AssetFilter, FleetQuery, Query, SiteQuery, cut_page
 from dercp.api.resources import (
     AgentResource,
-    AssetResource,
     Page,
     SiteResource,
     TelemetryResource,
     agent_resource,
-    asset_detail,
-    asset_resource,
     site_resource,
     telemetry_resource,
 )

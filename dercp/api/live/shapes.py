@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from dercp.api.asset_resources import AssetResource, asset_resource
 from dercp.api.dispatch_resources import (
     TargetResource,
     TimelineResource,
@@ -12,11 +13,9 @@ from dercp.api.dispatch_resources import (
     timeline_resource,
 )
 from dercp.api.resources import (
-    AssetResource,
     Megawatts,
     Resource,
     SessionResource,
-    asset_resource,
     moment,
     session_resource,
 )
