@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import trio
 from grpclib.const import Status
 from grpclib.protocol import AbstractHandler, Stream
+from h2.exceptions import ProtocolError
 
 from ._call import ClientCall
 from ._carrier import carrier_of
@@ -194,6 +195,9 @@ async def _begin(line: Line, headers: Headers) -> LinkStream:
         await stream.send_request(headers, _processor=line.protocol.processor)
     except trio.TooSlowError as error:
         raise LinkRefused(Status.UNAVAILABLE, "the other end takes no further call now") from error
+    except ProtocolError as error:
+        sentence = "the other end closed the connection before the call"
+        raise LinkUnreachable(Status.UNAVAILABLE, sentence) from error
     return stream
 
 
