@@ -1,8 +1,10 @@
 """Reads what is needed of a device's models, in few requests and without a tear."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+import msgspec
 import trio
 
 from adapters.modbus._client import ModbusClient
@@ -48,16 +50,15 @@ class Poller:
         names: Mapping[int, Iterable[str]],
         registers_max: int,
     ) -> None:
-        places = first_of_each(chain)
         self.client = client
-        self._spans = {
-            place: tuple(place.spans(names[model_id]))
-            for model_id, place in places.items()
-            if model_id in names
-        }
-        self._registers_max = registers_max
+        needed = [place for place in first_of_each(chain).values() if place.model_id in names]
+        spans = {place: tuple(place.spans(names[place.model_id])) for place in needed}
+        slow = {place: spans[place] for place in needed if place.model_id in SLOW}
+        live = {place: spans[place] for place in needed if place.model_id not in SLOW}
+        self._slow_round = _round(slow, registers_max)
+        self._live_round = _round(live, registers_max)
         self._slow: dict[int, Model] = {}
-        self._slow_due_s = 0.0
+        self._slow_due_s = -math.inf
         self._scales: dict[Span, Answer] = {}
 
     async def poll(self) -> Models:
@@ -68,41 +69,48 @@ class Poller:
         """
         now_s = trio.current_time()
         if now_s >= self._slow_due_s:
-            self._slow = await self._read(place for place in self._spans if _is_slow(place))
+            self._slow = await self._read(self._slow_round)
             self._slow_due_s = now_s + SLOW_EVERY_S
-        return self._slow | await self._read(p for p in self._spans if not _is_slow(p))
+        return self._slow | await self._read(self._live_round)
 
-    async def _read(self, of: Iterable[Place]) -> dict[int, Model]:
-        places = tuple(of)
-        if not places:
-            return {}
-        spans = [span for place in places for span in self._spans[place]]
-        requests = joined(spans, count_max=self._registers_max, gap_max=GAP_MAX)
-        scales = [scale for place in places for scale in self._torn_scales(place, requests)]
-        requests.sort(key=lambda request: any(_holds(request, scale) for scale in scales))
+    async def _read(self, of: "_Round") -> dict[int, Model]:
         for _ in range(READS_MAX):
-            image = await self.client.read(requests)
+            image = await self.client.read(of.requests)
             before = self._scales
-            self._scales = before | {scale: image.at(scale) for scale in scales}
+            self._scales = before | {scale: image.at(scale) for scale in of.torn_scales}
             if self._scales == before:
                 break
-        models = {place.model_id: Model(place, image) for place in places}
+        models = {place.model_id: Model(place, image) for place in of.places}
         for model in models.values():
             model.check_header()
         return models
 
-    def _torn_scales(self, place: Place, requests: Sequence[Span]) -> list[Span]:
-        """The scale factors of a model that no single request holds."""
-        spans = self._spans[place]
-        if any(all(_holds(request, span) for span in spans) for request in requests):
-            return []
-        fields = (place.field(name) for name in place.layout.fields)
-        factors = {place.span(field) for field in fields if field and field.type == "sunssf"}
-        return sorted(factors.intersection(spans))
+
+class _Round(msgspec.Struct, frozen=True):
+    """What is read together. Torn scales are those that do not fit a request with their model."""
+
+    places: tuple[Place, ...]
+    requests: tuple[Span, ...]
+    torn_scales: tuple[Span, ...]
 
 
-def _is_slow(place: Place) -> bool:
-    return place.model_id in SLOW
+def _round(spans: Mapping[Place, Sequence[Span]], registers_max: int) -> _Round:
+    needed = [span for of_place in spans.values() for span in of_place]
+    requests = joined(needed, count_max=registers_max, gap_max=GAP_MAX)
+    scales = [
+        scale
+        for place, of_place in spans.items()
+        if not any(all(_holds(request, span) for span in of_place) for request in requests)
+        for scale in _scales_among(place, of_place)
+    ]
+    requests.sort(key=lambda request: any(_holds(request, scale) for scale in scales))
+    return _Round(tuple(spans), tuple(requests), tuple(scales))
+
+
+def _scales_among(place: Place, spans: Sequence[Span]) -> list[Span]:
+    fields = (place.field(name) for name in place.layout.fields)
+    factors = {place.span(field) for field in fields if field and field.type == "sunssf"}
+    return sorted(factors.intersection(spans))
 
 
 def _holds(request: Span, span: Span) -> bool:
