@@ -125,7 +125,7 @@ class _Run:
             frames_per_s=round((after.frames - before.frames) / lasted_s, 1),
             age_p50_s=self._ages.latencies.quantile(0.5),
             age_p99_s=self._ages.latencies.quantile(0.99),
-            ages_seen=self._ages.latencies.counts.total(),
+            ages_seen=self._ages.latencies.total,
             ack_p50_s=acks.quantile(0.5),
             ack_p99_s=acks.quantile(0.99),
             headend_cpu_s=round(headend_cpu_s, 3),

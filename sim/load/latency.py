@@ -26,6 +26,11 @@ class Latencies:
         """How many are in each bucket."""
         return self._counts
 
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return self._counts.total()
+
     def note(self, seconds: float) -> None:
         """One more. A time below zero is a clock's mistake, and counts as none at all."""
         shortest = max(seconds, _SHORTEST_S) / _SHORTEST_S
