@@ -146,14 +146,29 @@ class Intake:
         Raises:
             WireError: UNKNOWN_REGISTRATION, BAD_PAYLOAD or TOO_LARGE.
         """
+        if self.take_at_once(batch, heard_mono_s):
+            return
+        try:
+            layout = await self._fetch(batch)
+        except StoreError:
+            # Others say loudly that the store is away.
+            self._ingest.pass_over()
+            return
+        self._take(layout, batch, heard_mono_s)
+
+    def take_at_once(self, batch: v1.TelemetryBatch, heard_mono_s: float) -> bool:
+        """As `take_batch`; False, and nothing is done, where its registration is to be fetched.
+
+        Raises:
+            WireError: BAD_PAYLOAD or TOO_LARGE; nothing is done.
+        """
         layout = self._layouts.get(batch.registration_id)
         if layout is None:
-            try:
-                layout = await self._fetch(batch)
-            except StoreError:
-                # Others say loudly that the store is away.
-                self._ingest.pass_over()
-                return
+            return False
+        self._take(layout, batch, heard_mono_s)
+        return True
+
+    def _take(self, layout: Layout, batch: v1.TelemetryBatch, heard_mono_s: float) -> None:
         frame = layout.schema.decode(batch.payload)
         if not 1 <= batch.sequence < 2**63:
             raise WireError(v1.RejectCode.BAD_PAYLOAD, "batches are numbered from 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, assert_never
 
 import trio
@@ -38,6 +39,8 @@ from dercp.wire.errors import WireError
 from dercp.wire.registration import registration_id
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from dercp.headend.messages import DeskRef, FleetRef
     from dercp.headend.settings import HeadendSettings
     from dercp.model.dispatch import Dispatch
@@ -106,7 +109,7 @@ class SessionActor(Actor[SessionMessage]):
     async def _open(self, context: Context[SessionMessage]) -> bool:
         try:
             with trio.move_on_after(self._settings.hello_within_s) as waiting:
-                first = await self._receive(limit=1)
+                first = await self._received(self._call.receive_some(1))
             if waiting.cancelled_caught:
                 raise WireError(v1.RejectCode.HELLO_EXPECTED, "no Hello came in time")
             if not first:
@@ -168,21 +171,12 @@ class SessionActor(Actor[SessionMessage]):
 
     # --- from the agent
 
-    async def _receive(self, limit: int) -> list[bytes]:
-        """Whole messages, at least one; none at the orderly end.
-
-        Raises:
-            WireError: TOO_LARGE: nothing can be received after it.
-        """
-        try:
-            return await self._call.receive_some(limit)
-        except MessageTooLarge as error:
-            raise WireError(v1.RejectCode.TOO_LARGE, error.message or "") from None
-
     async def _listen(self) -> None:
         self._silent_since_s = trio.current_time()
         try:
-            while messages := await self._receive(MESSAGES_PER_WAKE_MAX):
+            while messages := await self._received(
+                self._call.receive_unless(self._take_at_once, MESSAGES_PER_WAKE_MAX)
+            ):
                 self._silent_since_s = math.inf
                 await self._take_all(messages, trio.current_time())
                 self._silent_since_s = trio.current_time()
@@ -191,6 +185,46 @@ class SessionActor(Actor[SessionMessage]):
                 await self._reject_and_part(error.code, error.detail)
             await trio.sleep(PART_WITHIN_S)
         self._end("agent_closed")
+
+    async def _received(self, receiving: Awaitable[list[bytes]]) -> list[bytes]:
+        """Whole messages, at least one; none at the orderly end.
+
+        Raises:
+            WireError: TOO_LARGE: nothing can be received after it.
+        """
+        try:
+            return await receiving
+        except MessageTooLarge as error:
+            raise WireError(v1.RejectCode.TOO_LARGE, error.message or "") from None
+
+    def _take_at_once(self, messages: list[bytes]) -> list[bytes]:
+        """Take the telemetry that nothing has to be waited for; returns what it is not, and on.
+
+        Nearly every message is a frame that only has to be looked at and handed on. The task
+        that reads the connection does that, between two of its own steps; so this session, which
+        then waits for what is left, needs not be woken.
+        """
+        now_s = trio.current_time()
+        for number, message in enumerate(messages):
+            if not self._take_frame(message, now_s):
+                return messages[number:]
+        self._silent_since_s = now_s
+        return []
+
+    def _take_frame(self, message: bytes, now_s: float) -> bool:
+        """Whether it was one; what is wrong with it is found again, and said, by who may wait."""
+        if self._facts.reason is not None:
+            return False
+        taken = False
+        with suppress(WireError):
+            batch = decode_uplink(message).telemetry
+            if batch is not None:
+                self._facts.frames += 1
+                try:
+                    taken = self._intake.take_at_once(batch, now_s)
+                finally:
+                    self._facts.frames -= not taken
+        return taken
 
     async def _take_all(self, messages: list[bytes], heard_mono_s: float) -> None:
         for message in messages:

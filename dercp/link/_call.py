@@ -100,21 +100,38 @@ class Call:
     async def receive_into(self, take: Callable[[list[bytes]], None]) -> None:
         """Give messages to `take` as they come; returns at the orderly end.
 
-        `take` is called by the task that reads the connection, which saves a task switch a
-        message (`benchmarks/link.py` tells how much that is). It must be quick, and cannot
-        wait; who must wait uses `receive`. What it raises is raised here, and harms no
-        other call. Raises like `receive`.
+        As `receive_unless` with a `take` that leaves nothing.
+        """
+
+        def take_all(messages: list[bytes]) -> list[bytes]:
+            take(messages)
+            return []
+
+        await self.receive_unless(take_all, _BATCH)
+
+    async def receive_unless(
+        self, take: Callable[[list[bytes]], list[bytes]], limit: int
+    ) -> list[bytes]:
+        """Give messages to `take` as they come, until it leaves some; none at the orderly end.
+
+        `take` is called by the task that reads the connection, with at most `limit` messages,
+        which saves a task switch a message (`benchmarks/link.py` tells how much that is). It
+        must be quick, and cannot wait: what it cannot do at once it leaves, with all behind
+        that, by returning it. That is returned here; what comes meanwhile stays with the call.
+
+        What `take` raises is raised here, and harms no other call. Raises like `receive`.
         """
         buffer = self._stream.buffer
+        left: list[bytes] = []
         faults: list[Exception] = []
 
         def pass_on() -> None:
             try:
-                while len(buffer) and not faults:
-                    take(self._taken(_BATCH))
+                while len(buffer) and not left:
+                    left.extend(take(self._taken(limit)))
             except Exception as error:  # noqa: BLE001 - raised to the receiver; the reader reads on
                 faults.append(error)
-            if faults or self._is_ready():
+            if left or faults or self._is_ready():
                 self._arrival.unpark()
             else:
                 buffer.expect()
@@ -124,13 +141,15 @@ class Call:
         try:
             buffer.wake = pass_on
             pass_on()
-            while not faults and not self._is_ready():
+            while not left and not faults and not self._is_ready():
                 await self._arrival.park()
         finally:
             self._end_receiving()
         if faults:
             raise faults[0]
-        self._raise_if_not_orderly()
+        if not left:
+            self._raise_if_not_orderly()
+        return left
 
     async def send(self, message: bytes) -> None:
         """Send a message; returns once it is on its way.

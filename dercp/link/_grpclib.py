@@ -36,6 +36,7 @@ from ._errors import LinkBroken, LinkError, LinkRefused
 from ._headers import Headers
 from ._limits import LinkLimits
 from ._messages import MessageBuffer, framed
+from ._shortcut import receive_plain, send_plain
 from ._transport import Transport
 
 _FRAME_BYTES_MAX = 16_384  # HTTP/2's default, and what we announce
@@ -175,6 +176,10 @@ class LinkStream(Stream):
             raise trio.WouldBlock
         if headers:
             h2.send_headers(stream_id, headers)
+        if (frame := send_plain(h2, stream_id, data)) is not None:
+            self.connection.data_send_process()
+            self.connection.write(frame)
+            return
         frame_max = h2.max_outbound_frame_size
         for start in range(0, size, frame_max):
             h2.send_data(stream_id, data[start : start + frame_max])
@@ -213,6 +218,7 @@ class LinkConnection(Connection):
     """grpclib's connection, with Trio's events and a budget of control frames.
 
     Attributes:
+        h2: The HTTP/2 connection.
         introduced: The peer has sent its settings, so it does speak HTTP/2.
         control: The budget of frames without payload.
     """
@@ -222,7 +228,7 @@ class LinkConnection(Connection):
     def __init__(
         self, connection: H2Connection, transport: Transport, limits: LinkLimits
     ) -> None:  # like grpclib's, whose own would make asyncio events
-        self._connection = connection
+        self.h2 = self._connection = connection
         self._transport = transport  # type: ignore[assignment]  # has what grpclib uses of it
         self._config = _NO_TIMERS
         self.transport = transport
@@ -247,9 +253,14 @@ class LinkConnection(Connection):
             super().ack(stream_id, size)
 
     def flush(self) -> None:
-        data = self._connection.data_to_send()
-        if data:
-            self.transport.write(data)
+        if self.h2._data_to_send:  # noqa: SLF001 - to ask costs less than to be given nothing
+            self.transport.write(self.h2.data_to_send())
+
+    def write(self, frame: bytes) -> None:
+        """Send what h2 has to send, and a frame of ours behind it, in one write."""
+        if self.h2._data_to_send:  # noqa: SLF001 - as above
+            frame = self.h2.data_to_send() + frame
+        self.transport.write(frame)
 
     def data_send_process(self) -> None:
         """Grpclib calls this for each frame of a message that is sent."""
@@ -286,6 +297,17 @@ class LinkEvents(EventsProcessor):
         # ignored (RFC 9113, 5.5). grpclib would raise.
         if event.__class__ in self.processors:
             super().process(event)
+
+    def take_data(self, stream_id: int, data: bytes) -> bool:
+        """Act on the content of a plain DATA frame; False when no further one is wanted."""
+        connection = self.connection
+        connection.control.give()
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            connection.ack(stream_id, len(data))
+        else:
+            stream.buffer.add(data, len(data))
+        return not connection.is_closing()
 
     def process_remote_settings_changed(self, event: RemoteSettingsChanged) -> None:
         super().process_remote_settings_changed(event)
@@ -339,6 +361,13 @@ class LinkProtocol(H2Protocol):
     def data_received(self, data: bytes) -> None:
         """Take in what came; raises whatever h2 makes of hostile bytes."""
         connection = self.connection
+        plain = receive_plain(connection.h2, data, self.processor.take_data)
+        if plain:
+            self._bytes_without_event = 0
+        if plain == len(data) or connection.is_closing():
+            connection.flush()
+            return
+        data = data[plain:]
         events = connection.feed(data)
         # Bytes which are no event yet are a frame or a header block under way: h2 would
         # collect 1 MiB of CONTINUATION frames.
