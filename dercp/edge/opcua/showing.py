@@ -160,9 +160,11 @@ class Showing:
 
 
 def _is_lost(memory: AssetMemory) -> bool:
-    return not memory.is_connected and (
-        memory.connection is not None and not memory.connection.is_opening
-    )
+    """Whether it is out of reach; one that is opened for the first time is not."""
+    connection = memory.connection
+    if memory.is_connected or connection is None:
+        return False
+    return memory.source_time_us is not None or not connection.is_opening
 
 
 def _fault_code(fault: Reading | None) -> _Fact:
