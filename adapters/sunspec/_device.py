@@ -97,8 +97,9 @@ class ControlledDevice(SunSpecDevice):
         """
         if not math.isfinite(active_power_mw):
             raise DeviceError(f"a setpoint is a number, not {active_power_mw}")
-        models = await self._poller.poll()
-        models = await self._written(self._control.set(models, active_power_mw))
+        # Scale factors of the last poll will do: were they others by now, the read-back tells.
+        writes = self._control.set(self._poller.latest, active_power_mw)
+        models = await self._written(writes)
         in_force_mw = self._control.setpoint_mw(models)
         if in_force_mw is None:
             raise DeviceError(
@@ -112,8 +113,7 @@ class ControlledDevice(SunSpecDevice):
         Raises:
             DeviceError: It stays in force.
         """
-        models = await self._poller.poll()
-        models = await self._written(self._control.release(models))
+        models = await self._written(self._control.release(self._poller.latest))
         if self._control.setpoint_mw(models) is not None:
             raise DeviceError(f"{self._options.endpoint}: keeps the setpoint in force")
 
@@ -141,8 +141,8 @@ class TimedDevice(ControlledDevice):
         Raises:
             DeviceError: It cannot go there, or its timer does not run.
         """
-        models = await self._poller.poll()
-        models = await self._written(self._control.arm(models, active_power_mw, within_s))
+        writes = self._control.arm(self._poller.latest, active_power_mw, within_s)
+        models = await self._written(writes)
         self._control.check_timer(models, within_s)
 
 

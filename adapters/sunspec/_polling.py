@@ -41,6 +41,7 @@ class Poller:
 
     Attributes:
         client: The connection that it polls on.
+        latest: What the last poll gave; nothing before the first one.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Poller:
         registers_max: int,
     ) -> None:
         self.client = client
+        self.latest: Models = {}
         needed = [place for place in first_of_each(chain).values() if place.model_id in names]
         spans = {place: tuple(place.spans(names[place.model_id])) for place in needed}
         slow = {place: spans[place] for place in needed if place.model_id in SLOW}
@@ -71,7 +73,8 @@ class Poller:
         if now_s >= self._slow_due_s:
             self._slow = await self._read(self._slow_round)
             self._slow_due_s = now_s + SLOW_EVERY_S
-        return self._slow | await self._read(self._live_round)
+        self.latest = self._slow | await self._read(self._live_round)
+        return self.latest
 
     async def _read(self, of: "_Round") -> dict[int, Model]:
         for _ in range(READS_MAX):
