@@ -1,6 +1,6 @@
 """What a JSON message says: values by pointer, times, qualities. All of it may be nonsense."""
 
-import math
+import re
 from typing import Final
 
 import msgspec
@@ -19,6 +19,9 @@ _UNCERTAIN_FROM: Final = 64
 _SECONDS: Final = (1e9, 1e11, 1e6)
 _MILLISECONDS: Final = (1e12, 1e14, 1e3)
 _MICROSECONDS: Final = (1e15, 1e17, 1.0)
+
+
+_INDEX: Final = re.compile("[0-9]{1,9}")
 
 
 class Nothing:
@@ -53,7 +56,7 @@ class Pointer(msgspec.Struct, frozen=True):
             match document:
                 case dict() if key in document:
                     document = document[key]
-                case list() if key.isascii() and key.isdigit() and int(key) < len(document):
+                case list() if _INDEX.fullmatch(key) and int(key) < len(document):
                     document = document[int(key)]
                 case _:
                     return NOTHING
@@ -76,7 +79,7 @@ def time_us_of(raw: object) -> int | None:
     match raw:
         case bool():
             return None
-        case int() | float() if math.isfinite(raw):
+        case int() | float():
             for low, high, factor in (_SECONDS, _MILLISECONDS, _MICROSECONDS):
                 if low <= raw < high:
                     return round(raw * factor)

@@ -99,8 +99,6 @@ def decode(data: bytes) -> Payload:
         )
     except DecodeError as error:
         raise PayloadError(str(error)) from None
-    except UnicodeDecodeError:
-        raise PayloadError("a text in it is not UTF-8") from None
 
 
 def encode(payload: Payload) -> bytes:
@@ -145,16 +143,23 @@ def _metric(raw: Any) -> Metric:
     field = raw.WhichOneof("value") or ""
     is_single = field not in {"", "bytes_value"}
     return Metric(
-        name=raw.name,
+        name=_text(raw.name),
         alias=_optional(raw, "alias"),
         timestamp_ms=_optional(raw, "timestamp"),
         datatype=_optional(raw, "datatype"),
         is_historical=raw.is_historical,
         is_null=raw.is_null,
         field=field,
-        value=getattr(raw, field) if is_single else None,
+        value=_text(getattr(raw, field)) if is_single else None,
         quality=_quality(raw.properties) if raw.HasField("properties") else None,
     )
+
+
+def _text(value: Any) -> Any:
+    """The value, if it is no text that is not UTF-8: that comes as bytes."""
+    if isinstance(value, bytes):
+        raise PayloadError("a text in it is not UTF-8")
+    return value
 
 
 def _quality(properties: Any) -> int | None:

@@ -7,6 +7,7 @@ it is told. `serve_sparkplug` puts it behind a broker.
 import asyncio  # noqa: TID251  # what is done inside of the bridge
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Final
 
@@ -62,8 +63,8 @@ class VirtualNode:
     """An edge node with a device for each asset; it reports by exception.
 
     Characteristics:
-        Values: doubles in the units of the points. The setpoint is a metric, too, and says NaN
-            as null.
+        Values: doubles in the units of the points, null where there is none. The setpoint is a
+            metric, too.
         Aliases: after its birth a metric is called by its alias alone.
 
     Attributes:
@@ -86,6 +87,7 @@ class VirtualNode:
         self._bd_seq = -1
         self._sequence = 0
         self._lost = 0
+        self._reported_under = NodeFault.NONE
 
     def will(self) -> Sent:
         """What the broker shall say when the node is gone; each connection has its own."""
@@ -111,6 +113,11 @@ class VirtualNode:
         """What has changed, a message for each device."""
         if self.fault is NodeFault.SILENT:
             return ()
+        if self.fault is not self._reported_under:
+            # What was said wrongly is said again, as what was said rightly.
+            for device in self._devices.values():
+                device.forget()
+            self._reported_under = self.fault
         data = []
         for name, device in self._devices.items():
             metrics = device.changed_metrics(is_frozen=self.fault is NodeFault.FROZEN)
@@ -185,7 +192,7 @@ class _Device:
 
     def __init__(self, asset: AssetSpec, options: SimulatedOptions) -> None:
         self._points = tuple(point.name for point in asset.points)
-        self._aliases = {alias: name for alias, name in enumerate(self._points, 1)}
+        self._aliases = dict(enumerate(self._points, 1))
         self._said: Mapping[str, float | None] = {}
         self._began_s = trio.current_time()
         self._plant: RunningPlant[Any] = RunningPlant(
@@ -212,13 +219,19 @@ class _Device:
 
     def changed_metrics(self, *, is_frozen: bool) -> Sequence[Metric]:
         """Those that have changed since; all that were said last, of a frozen one."""
-        before, now = self._said, self._said if is_frozen else self._values()
+        before, now = self._said, self._values()
+        if is_frozen and before:
+            now = before
         self._said = now
         return [
             msgspec.structs.replace(_double(now[name]), alias=alias)
             for alias, name in self._aliases.items()
-            if is_frozen or now[name] != before.get(name)
+            if is_frozen or name not in before or now[name] != before[name]
         ]
+
+    def forget(self) -> None:
+        """Nothing was said yet."""
+        self._said = {}
 
     def obey(self, metric: Metric) -> None:
         """Take a setpoint; other metrics are not commanded."""
@@ -258,7 +271,7 @@ async def serve_sparkplug(
 ) -> None:
     """Put the node behind a broker, until cancelled or cut off; it has started when it is born.
 
-    Cancelling is a sudden death: the broker says its last word.
+    When it is cancelled it says its death itself.
 
     Raises:
         OSError: The broker is not there, or went away.
@@ -291,12 +304,13 @@ async def _converse(
             await client.subscribe(topic, qos=1)
         await publish(node.be_born())
         started()
-        async with asyncio.TaskGroup() as tasks:
-            reporting = tasks.create_task(report())
-            try:
-                async for message in client.messages:
-                    await publish(node.obey(str(message.topic), message.payload))
-            finally:
-                reporting.cancel()
-                # Not a word of goodbye: the broker says the node's last one.
+        reporting = asyncio.create_task(report())
+        try:
+            async for message in client.messages:
+                await publish(node.obey(str(message.topic), message.payload))
+        finally:
+            reporting.cancel()
+            with suppress(asyncio.CancelledError, aiomqtt.MqttError):
+                await reporting
+            with suppress(aiomqtt.MqttError):
                 await publish([will])
