@@ -58,6 +58,8 @@ __all__ = [
 
 # A day of five-minute blocks, and some.
 SCHEDULED_MAX: Final = 300
+# An end and a beginning this close were meant to be one instant.
+TOUCH_S: Final = 0.5
 _ACKED: Final = Acked()
 
 
@@ -168,7 +170,8 @@ def tick(book: Book, now_s: float) -> Step:
     over = in_force_until_s(book) <= now_s
     if due is not None:
         if current is not None and not _same(current, due):
-            commands.append(_say(current, Completed()) if over else _superseded(current, due))
+            ran_out = over or _touch(current, due)
+            commands.append(_say(current, Completed()) if ran_out else _superseded(current, due))
         commands.append(Write(due))
         return Step(Book(due, waiting[1:], owes_fallback=False), tuple(commands))
     if current is not None and over:
@@ -253,20 +256,32 @@ def leases_of(book: Book) -> tuple[Lease, ...]:
 
 
 def in_force_until_s(book: Book) -> float:
-    """When the lease in force ends: at its end, or where the next block of its plan begins."""
+    """When the lease in force ends: at its end, or where the one that follows on it begins."""
     current = book.in_force
     if current is None:
         return math.inf
-    if current.schedule_id and book.scheduled:
+    if book.scheduled:
         following = book.scheduled[0]
         gap_s = following.start_s - current.until_s
-        if following.schedule_id == current.schedule_id and 0 <= gap_s <= GAP_GRACE_S:
+        same_plan = bool(current.schedule_id) and current.schedule_id == following.schedule_id
+        if -TOUCH_S <= gap_s <= (GAP_GRACE_S if same_plan else TOUCH_S):
             return following.start_s
     return current.until_s
 
 
 def _overlap(one: Lease, other: Lease) -> bool:
-    return one.start_s < other.until_s and other.start_s < one.until_s
+    overlap = one.start_s < other.until_s and other.start_s < one.until_s
+    return overlap and not _touch(one, other) and not _touch(other, one)
+
+
+def _touch(former: Lease, latter: Lease) -> bool:
+    """Whether one was meant to begin where the other ends.
+
+    Each was turned into monotonic time when it came, and what is known of the headend's time
+    gets better from one message to the next: so an end and a beginning that are one instant
+    in UTC are apart by some milliseconds here.
+    """
+    return abs(latter.start_s - former.until_s) <= TOUCH_S and former.start_s < latter.start_s
 
 
 def _same(one: Lease, other: Lease) -> bool:

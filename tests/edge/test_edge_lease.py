@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,6 +107,21 @@ def test_one_lease_after_the_other_needs_no_fallback() -> None:
     """A schedule of blocks runs through."""
     book = booked(lease("a", until_s=30), lease("b", start_s=30, until_s=60))
     assert said(leases.tick(book, 30.0)) == ["a completed", "write b 1"]
+
+
+@pytest.mark.parametrize("off_s", [-0.5, -0.001, 0.001, 0.5])
+@pytest.mark.parametrize("schedule_id", ["", "plan"])
+def test_leases_that_were_meant_to_touch_do(off_s: float, schedule_id: str) -> None:
+    """Each was turned into monotonic time when it came, and those are never quite the same."""
+    first = lease("a", until_s=30, schedule_id=schedule_id)
+    second = lease("b", start_s=30 + off_s, until_s=60, schedule_id=schedule_id)
+    for one, other in ((first, second), (second, first)):
+        both = leases.accept(leases.accept(Book(), one, -10.0).book, other, -5.0)
+        assert said(both) == [f"{other.dispatch_id} acked"]
+    begun = leases.tick(both.book, 0.0).book
+    at_s = leases.next_deadline_s(begun)
+    assert at_s == pytest.approx(30 + off_s)
+    assert said(leases.tick(begun, at_s)) == ["a completed", "write b 1"]
 
 
 def blocks(gap_s: float, *, after: str = "plan") -> Book:
