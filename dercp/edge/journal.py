@@ -82,6 +82,8 @@ class _Entry(msgspec.Struct):
     asset_id: str | None
     last: Report | None = None
     unsent: list[Report] = msgspec.field(default_factory=list)
+    # When a word of it last left, by the headend's clock.
+    sent_us: int = 0
     lease: KeptLease | None = None
     shares: KeptShares | None = None
     # What was asked, of a dispatch that began here.
@@ -270,16 +272,18 @@ class Journal:
         entry = self._entries[report.dispatch_id]
         if entry.unsent and entry.unsent[0] is report:
             del entry.unsent[0]
+            entry.sent_us = self._clock()
             self._disk.note_later(report.dispatch_id, msgspec.msgpack.encode(entry))
         if not entry.unsent:
             self._unsent.pop(report.dispatch_id, None)
 
     def repeat_recent(self) -> None:
         """A new session: say again what the headend may not have heard or kept."""
-        since_us = self._clock() - REPEATED_US
+        # Counted from what left last: the headend may have been away for long since then.
+        last_us = max((entry.sent_us for entry in self._entries.values()), default=0)
+        since_us = min(last_us, self._clock()) - REPEATED_US
         for dispatch_id, entry in self._entries.items():
-            said_us = 0 if entry.last is None else entry.last.word.source_time_us or 0
-            if not entry.is_final or said_us >= since_us:
+            if not entry.is_final or entry.sent_us >= since_us:
                 self._send(dispatch_id, entry)
 
     def statistics(self) -> JournalStatistics:
