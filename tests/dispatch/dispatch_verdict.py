@@ -15,10 +15,14 @@ __all__ = ["Told", "complaints", "left_a_final_state"]
 
 RELEASE = "release"
 REFUSED = "refused"
+DIED = "died"
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What a device was told, and when by the headend's clock; `REFUSED` = it did not take it."""
+    """What a device was told, and when by the headend's clock; `REFUSED` = it did not take it.
+
+    `DIED` stands where nobody was left to tell it anything.
+    """
 
     what: float | str
     at_us: int
@@ -34,6 +38,7 @@ def complaints(dispatch: Dispatch, told: Memory, early_us: int = 0) -> Iterator[
     up to `early_us`: so long before `until` a lease may end.
     """
     request, name = dispatch.request, dispatch.dispatch_id
+    with_deaths, told = told, [each for each in told if each.what != DIED]
     mine = [each for each in told if each.what == request.setpoint_mw]
     if not dispatch.is_final:
         yield f"{name} is {dispatch.state} still"
@@ -49,7 +54,7 @@ def complaints(dispatch: Dispatch, told: Memory, early_us: int = 0) -> Iterator[
         case DispatchState.EXPIRED | DispatchState.REJECTED | DispatchState.UNKNOWN if mine:
             yield f"{name} is {dispatch.state}, and was written: {mine}"
         case DispatchState.CANCELLED | DispatchState.SUPERSEDED if mine and (
-            _ended_us(told, mine) >= request.until_us
+            _ended_us(with_deaths, mine) >= request.until_us
         ):
             yield f"{name} is {dispatch.state}, and was held to its end: {told}"
         case _:

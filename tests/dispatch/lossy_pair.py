@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import structlog
 import trio
 import trio.testing
-from dispatch_verdict import REFUSED, RELEASE, Told
+from dispatch_verdict import DIED, REFUSED, RELEASE, Told
 from edge_plant import START_US, FakeDevice, asset_config
 
 from actors import Ref
@@ -21,13 +21,12 @@ from dercp.edge.desk import Desk, Taker
 from dercp.edge.device import Cancel, DeviceMessage
 from dercp.edge.device_port import DevicePort
 from dercp.edge.headend_time import HeadendTime
-from dercp.edge.journal import Journal
+from dercp.edge.journal import Journal, Unended
 from dercp.edge.kept_lease import revive
 from dercp.edge.lease import Lease, Report, leases_of
 from dercp.edge.lease_keeper import Clocks, LeaseKeeper
 from dercp.edge.uplink_messages import report_message
 from dercp.model.dispatch import (
-    AssetTarget,
     Cancelled,
     Dispatch,
     DispatchEvent,
@@ -157,9 +156,11 @@ class Inbox:
 class Edge:
     """One life of an edge, with one asset."""
 
-    def __init__(self, device: Device, kept: dict[str, bytes], fuse: Fuse, clock_off_s: float):
+    def __init__(
+        self, device: Device, kept: dict[str, bytes], fuse: Fuse, clock_off_s: float
+    ) -> None:
         asset = asset_config(ASSET_ID, device)
-        self._own = lambda: headend_us() + us_from_s(clock_off_s)
+        self._clock_off_us = us_from_s(clock_off_s)
         self.time = HeadendTime(self._own)
         # Nothing is told to an agent before its first Welcome.
         self.is_welcome = False
@@ -171,21 +172,26 @@ class Edge:
         ref = cast("Ref[Any]", self._inbox)  # it is told, and nothing else
         self.desk = Desk(self.journal, {ASSET_ID: ref}, Taker("site-1", ref), LOG)
 
+    def _own(self) -> int:
+        return headend_us() + self._clock_off_us
+
     async def start(self) -> None:
         """Go on with what the life before left, as an agent does."""
-        leases = list[Lease]()
+        leases: list[Lease] = []
         for one in self.journal.unended():
-            kept, now_s = one.lease, trio.current_time()
-            lease = kept and revive(
-                one.dispatch_id, one.revision, kept, own_us=self._own(), now_s=now_s
-            )
-            if lease is None:
-                failed = Failed(reason=DispatchReason.EDGE_STOPPED)
-                self.journal.record(Report(one.dispatch_id, one.revision, failed))
-            else:
+            if (lease := self._revived(one)) is not None:
                 leases.append(lease)
+                continue
+            failed = Failed(reason=DispatchReason.EDGE_STOPPED)
+            self.journal.record(Report(one.dispatch_id, one.revision, failed))
         self.keeper.resume(leases)
         await self.keeper.reopened(self.port)
+
+    def _revived(self, one: Unended) -> Lease | None:
+        if one.lease is None:
+            return None
+        own_us, now_s = self._own(), trio.current_time()
+        return revive(one.dispatch_id, one.revision, one.lease, own_us=own_us, now_s=now_s)
 
     async def hear(self, message: v1.Dispatch | v1.CancelDispatch) -> None:
         """A message has come."""
@@ -268,6 +274,7 @@ class Pair:
         """Nothing of it remains but the disk."""
         self.edge, self._edge_live, self.edge_fuse.left = None, False, -1
         self.edge_faults += 1
+        self.device.memory.append(Told(DIED, headend_us()))
 
     def kill_headend(self) -> None:
         """Nothing of it remains but the ledger."""

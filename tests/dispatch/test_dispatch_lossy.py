@@ -154,7 +154,9 @@ class Story:
         await self._heal()
         early_us = us_from_s(max(self._round_trips_s)) + 10
         for dispatch in pair.ledger.values():
-            note(f"{dispatch.dispatch_id}: {[(e.state.value, e.reason) for e in dispatch.timeline]}")
+            note(
+                f"{dispatch.dispatch_id}: {[(e.state.value, e.reason) for e in dispatch.timeline]}"
+            )
             assert list(complaints(dispatch, pair.device.memory, early_us)) == []
             assert pair.taken_us.get(dispatch.dispatch_id, 0) < dispatch.request.deliver_by_us
             if not pair.edge_faults:
@@ -163,7 +165,7 @@ class Story:
         assert pair.edge.keeper.book.in_force is None
         assert not pair.edge.keeper.owes_fallback
 
-    async def _take(self, step: Step) -> None:
+    async def _take(self, step: Step) -> None:  # noqa: C901, PLR0912 - one case for each step
         pair = self._pair
         match step:
             case Post():
@@ -240,8 +242,11 @@ class Story:
             # A headend that has just come back has not looked at the time yet.
             if self._pair.headend_lives and headend_us() > ends_us + us_from_s(1.0):
                 self._pair.look_at_time()
-                looked = self._pair.headend_lives
-                assert not looked or self._pair.ledger[dispatch.dispatch_id].is_final
+                assert self._pair.ledger[dispatch.dispatch_id].is_final or self._has_died()
+
+    def _has_died(self) -> bool:
+        """Whether the headend is dead, perhaps since a moment ago."""
+        return not self._pair.headend_lives
 
     async def _heal(self) -> None:
         """Both ends live, the device obeys, the link holds, and all deadlines pass."""

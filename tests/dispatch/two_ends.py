@@ -8,6 +8,7 @@ has come; each word to the device, before and after it is taken in.
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from itertools import groupby
 from pathlib import Path
 from random import Random
 from typing import Final, TypeVar
@@ -16,9 +17,10 @@ from unittest.mock import patch
 import structlog
 import trio
 from chaos_plan import Death
-from dispatch_verdict import RELEASE, Told
+from dispatch_verdict import DIED, RELEASE, Told
 from edge_plant import START_US, FakeDevice, asset_config
-from headend_plant import MemoryDisk, Plant, Wire, open_plant
+from headend_plant import Plant, Wire, open_plant
+from memory_store import MemoryDisk
 from mortal_disk import MortalDisk
 
 from actors import Crashed, Escalated, Event, RestartsExceeded, open_system
@@ -120,8 +122,7 @@ class SteppedDevice(FakeDevice):
 
     def went_through(self) -> list[float | str]:
         """What it was told, what was said again left out."""
-        said = [each.what for each in self.memory]
-        return [what for what, before in zip(said, [None, *said], strict=False) if what != before]
+        return [what for what, _ in groupby(each.what for each in self.memory if each.what != DIED)]
 
 
 def _kind(what: float | str) -> str:
@@ -131,8 +132,9 @@ def _kind(what: float | str) -> str:
 class SteppedCall:
     """The agent's end of a call, in which each message of a dispatch is a step."""
 
-    def __init__(self, call: ClientCall, steps: Steps) -> None:
+    def __init__(self, call: ClientCall, edge: "EdgeEnd", steps: Steps) -> None:
         self._call = call
+        self._edge = edge
         self._steps = steps
 
     async def send(self, message: bytes) -> None:
@@ -143,6 +145,7 @@ class SteppedCall:
             await trio.lowlevel.checkpoint()
         await self._call.send(message)
         if kind == "dispatch_update":
+            self._edge.on_said()
             self._steps.reach(f"edge: after {kind}")
 
     async def receive(self) -> bytes | None:
@@ -150,7 +153,7 @@ class SteppedCall:
         message = await self._call.receive()
         if message is not None and "dispatch" in (kind := kind_of(decode_downlink(message))):
             self._steps.reach(f"edge: {kind} has come")
-            await trio.lowlevel.checkpoint()
+            await trio.sleep(self._edge.held_up_s)
         return message
 
     async def end(self) -> None:
@@ -222,6 +225,8 @@ class EdgeEnd:
         away: From when to when it was dead, by the headend's clock.
         clock_off_s: How far its clock is ahead.
         cut_off: Whether it can reach the headend.
+        held_up_s: How long a dispatch is on its way.
+        on_said: Called when it has said a word about a dispatch, which nobody has heard yet.
     """
 
     def __init__(
@@ -233,6 +238,8 @@ class EdgeEnd:
         self.complaints: list[str] = []
         self.clock_off_s = 0.0
         self.cut_off = False
+        self.held_up_s = 0.0
+        self.on_said: Callable[[], None] = lambda: None
         self._headend = headend
         self._steps = steps
         self._directory = directory
@@ -257,6 +264,8 @@ class EdgeEnd:
             self.agent, self._down_s = None, down_s
             self._disk.die()
             self._life.cancel("killed")
+            for device in self.devices.values():
+                device.memory.append(Told(DIED, headend_us()))
 
     async def cut(self) -> None:
         """Break the link, and let it not come back."""
@@ -321,7 +330,7 @@ class EdgeEnd:
             raise LinkUnreachable(Status.UNAVAILABLE, "nobody listens")
         self._wire = plant.door.knock()
         async with open_call_over(self._wire.near, CONNECT_PATH) as call:
-            yield SteppedCall(call, self._steps)
+            yield SteppedCall(call, self, self._steps)
 
 
 class TwoEnds:
@@ -363,7 +372,7 @@ class TwoEnds:
     async def wait_final(self, dispatch_id: str, within_s: float) -> Dispatch:
         """The dispatch once it has ended, or the time is over."""
         with trio.move_on_after(within_s):
-            while not self.dispatch(dispatch_id).is_final:
+            while not self.dispatch(dispatch_id).is_final:  # noqa: ASYNC110 - a disk tells nobody
                 await trio.sleep(0.25)
         return self.dispatch(dispatch_id)
 
@@ -426,5 +435,3 @@ def _no_collector() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
