@@ -100,11 +100,12 @@ async def test_devices_in_trouble_go_bad_and_come_back_and_their_neighbour_keeps
 ):
     """Bad while it lasts, good again soon after; who is well notices nothing of it."""
     watches = {name: Watched() for name in (*ILLNESSES, WELL)}
-    async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+    async with AsyncExitStack() as stack:
         devices = {}
         for name in watches:
             bank = sunspec_device(battery(name), SimulatedOptions())
             devices[name] = await stack.enter_async_context(served(bank))
+        nursery = await stack.enter_async_context(trio.open_nursery())
         config = Config(
             agent_id="edge-1",
             data_dir=None,
