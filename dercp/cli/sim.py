@@ -139,6 +139,7 @@ def sim(
         plan = Plan(
             target=_target(headend, tls_ca, tls_cert, tls_key),
             fleet=fleet,
+            starts_per_s=fleet.starts_per_s,
             pre_encoded=pre_encoded,
             spool="disk" if _spool(spool) == "disk" else "memory",
             chaos=_chaos(chaos),

@@ -1,6 +1,6 @@
 """All that one process of the load must know; it travels as JSON."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -8,6 +8,9 @@ from sim.load.outages import Outage
 from sim.load.scenario import Devices, Mix
 
 __all__ = ["SPOOLS", "Fleet", "Plan", "SpoolKind", "Target"]
+
+STARTS_PER_S_MAX: Final = 150.0
+ASSETS_PER_S_MAX: Final = 5_000.0
 
 SpoolKind = Literal["memory", "disk"]
 SPOOLS: tuple[SpoolKind, ...] = ("memory", "disk")
@@ -47,6 +50,11 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
         return self.assets if self.single_asset_agents else self.sites
 
     @property
+    def starts_per_s(self) -> float:
+        """How many agents it is fair to start in a second: a headend takes in their assets."""
+        return min(STARTS_PER_S_MAX, ASSETS_PER_S_MAX * self.agents / self.assets)
+
+    @property
     def interval_s(self) -> float:
         """Between two samples of an asset."""
         return 1 / self.rate_hz
@@ -63,14 +71,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         chaos: The name of a profile of bad links; "" = the links are good.
         lasts_s: Faults of the links are over by then; infinite runs have a day of them.
         outages: Of links.
-        starts_per_s: How many agents are started in a second.
+        starts_per_s: How many agents are started in a second; of a share, its part.
     """
 
     target: Target
     fleet: Fleet
+    starts_per_s: float
     pre_encoded: bool = False
     spool: SpoolKind = "memory"
     chaos: str = ""
     lasts_s: float = 86_400.0
     outages: tuple[Outage, ...] = ()
-    starts_per_s: float = 150.0

@@ -55,7 +55,7 @@ def test_processes_share_the_sites(processes: int, parts: list[int]) -> None:
     fleet = Fleet(
         first_site=1, sites=7, assets_per_site=1, rate_hz=1, single_asset_agents=False, seed=1
     )
-    plan = Plan(target=Target(host="h", port=1), fleet=fleet)
+    plan = Plan(target=Target(host="h", port=1), fleet=fleet, starts_per_s=100.0)
     found = list(shares(plan, processes))
     assert [each.fleet.sites for each in found] == parts
     sites = [each.fleet.first_site + n for each in found for n in range(each.fleet.sites)]

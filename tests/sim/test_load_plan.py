@@ -47,6 +47,12 @@ def test_an_agent_for_each_asset() -> None:
     assert not set(asset_ids(fleet)) & set(asset_ids(FLEET))
 
 
+def test_agents_are_started_no_faster_than_a_headend_takes_in_their_assets() -> None:
+    """150 small ones a second; of gateways, 5,000 assets."""
+    assert FLEET.starts_per_s == 150
+    assert replace(FLEET, assets_per_site=500).starts_per_s == 10
+
+
 def test_a_share_of_the_sites_is_as_it_is_in_the_whole() -> None:
     """Processes split a fleet by its sites, and nothing else changes."""
     share = replace(FLEET, first_site=2, sites=2)
@@ -66,7 +72,7 @@ def test_a_mix_is_kept_to_one_in_a_hundred(weights: tuple[int, int, int, int]) -
 def test_edge_agents_stand_in_the_weather_of_their_site() -> None:
     """Its own clouds, the scenario's hour and faults, and a spool where it is wanted."""
     fleet = replace(FLEET, start_hour=18.0)
-    plan = Plan(target=Target(host="127.0.0.1", port=1), fleet=fleet)
+    plan = Plan(target=Target(host="127.0.0.1", port=1), fleet=fleet, starts_per_s=100.0)
     first, second, _ = edge_configs(plan, Path("spools"))
     options = [each.assets[0].options for each in (first, second)]
     assert [getattr(each, "site_seed", None) for each in options] == [2, 3]
