@@ -151,8 +151,13 @@ async def _connect(endpoint: Endpoint) -> AsyncModbusTcpClient:
         # The edge opens a device again, with a backoff of its own.
         reconnect_delay=0,
     )
-    if not await client.connect():
-        client.close()
+    is_open = False
+    try:
+        is_open = await client.connect()
+    finally:
+        if not is_open:  # or cancelled
+            client.close()
+    if not is_open:
         raise DeviceError(f"{endpoint}: no connection within {endpoint.timeout_s:g} s")
     return client
 

@@ -22,6 +22,8 @@ _CHARGE: Final = ((124, "WChaMax"), (120, "MaxChaRte"))
 _DISCHARGE: Final = ((120, "MaxDisChaRte"), (124, "WChaMax"))
 # How far a timer may be from what it was set to when it is read back.
 _TIMER_SHARE: Final = 0.5
+# What counts as all that a device can give.
+_ALL_SHARE: Final = 0.99
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -41,8 +43,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
         mode: What selects the way, with this number.
         timer: How many seconds it stays in force.
         after: Where the model lets us choose what comes then: the point that takes the power,
-            and the one that enables it. Otherwise the device goes back to its own control,
-            which `own_share` says as a share of the reference.
+            and the one that enables it. Otherwise the device goes back to its own control: to
+            all it can give where this is a limit, else to 0.
         is_limit: The device stays at or below the power; it cannot be made to take power.
     """
 
@@ -53,7 +55,6 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     timer: str
     remaining: str | None = None
     after: tuple[_Value, str] | None = None
-    own_share: float = 0.0
     is_limit: bool = False
 
     @property
@@ -142,28 +143,30 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
             DeviceError: It was not, or does not.
         """
         model = models[self.model_id]
-        for name in filter(None, (self.timer, self.remaining)):
-            left_s = model.number(name)
-            in_force = self.setpoint_mw(models) is not None
-            if name == self.remaining and (left_s is None or not in_force):
-                continue
-            if left_s is None or not _TIMER_SHARE * within_s <= left_s <= within_s + 1:
-                raise DeviceError(
-                    f"model {self.model_id}: {name} says {left_s} s after it was set to "
-                    f"{within_s:g} s"
-                )
+        self._check_seconds(self.timer, model.number(self.timer), within_s)
+        if self.remaining is not None and self.setpoint_mw(models) is not None:
+            left_s = model.number(self.remaining)
+            if left_s is not None:
+                self._check_seconds(self.remaining, left_s, within_s)
+
+    def _check_seconds(self, name: str, told_s: float | None, within_s: float) -> None:
+        if told_s is None or not _TIMER_SHARE * within_s <= told_s <= within_s + 1:
+            raise DeviceError(
+                f"model {self.model_id}: {name} says {told_s} s after it was set to {within_s:g} s"
+            )
 
     def _check_own_control(self, models: Models, power_mw: float) -> None:
-        own_mw = self.own_share * _w_per_unit(self.values[0], models) * 100.0 / _W_PER_MW
-        if self.own_share and power_mw >= 0.99 * own_mw:
-            return
-        if not self.own_share and power_mw == 0:
-            return
-        raise DeviceError(
-            f"the timer of model {self.model_id} ends a setpoint by going back to the device's own "
-            f'control, and not to {power_mw:g} MW (set fallback to "release", or revert_after_s '
-            "to 0 to do without the timer)"
-        )
+        if self.is_limit:
+            own_mw = 100.0 * _w_per_unit(self.values[0], models) / _W_PER_MW
+            goes_there = power_mw >= _ALL_SHARE * own_mw
+        else:
+            goes_there = power_mw == 0
+        if not goes_there:
+            raise DeviceError(
+                f"the timer of model {self.model_id} ends a setpoint by going back to the "
+                f"device's own control, and not to {power_mw:g} MW (set fallback to "
+                '"release", or revert_after_s to 0 to do without the timer)'
+            )
 
 
 def _power(value: _Value, models: Models, model: Model, power_mw: float) -> Write:
@@ -230,7 +233,6 @@ _LIMIT_123 = Control(
     values=(_Value("WMaxLimPct", _W_MAX),),
     enable=("WMaxLim_Ena", 1),
     timer="WMaxLimPct_RvrtTms",
-    own_share=1.0,
     is_limit=True,
 )
 # Both rates are limits of one window; the same power as both of its ends is a setpoint.

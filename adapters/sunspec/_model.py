@@ -17,6 +17,8 @@ __all__ = ["Model", "Place", "RefusedError"]
 
 # SunSpec Device Information Model Specification, sunssf: a power of ten from -10 to 10.
 SCALE_MAX: Final = 10
+# 52.3 / 0.1 is a little less than 523.
+_FLOAT_NOISE: Final = 1e-6
 
 
 class RefusedError(DeviceError):
@@ -82,13 +84,14 @@ class Model:
         """
         place = self.place
         try:
-            found = self.number("ID"), self.number("L")
+            found = [self._data(place.layout.fields[name]) for name in ("ID", "L")]
         except RefusedError:
             return  # each of its points will say so
-        if found != (place.model_id, place.length):
+        told = [int.from_bytes(data or b"", "big") for data in found]
+        if told != [place.model_id, place.length]:
             raise DeviceError(
                 f"model {place.model_id} of length {place.length} is no longer at register "
-                f"{place.address}: found {found[0]} and {found[1]}"
+                f"{place.address}: found {told[0]} and {told[1]}"
             )
 
     def number(self, name: str) -> float | None:
@@ -135,7 +138,9 @@ class Model:
         return scale
 
     def write(self, name: str, value: float) -> Write:
-        """The write that gives a point this value.
+        """The write that gives a point this value, as near to it as its scale has numbers.
+
+        It is rounded towards 0, so that no limit is exceeded.
 
         Raises:
             DeviceError: The point is missing, or cannot hold it.
@@ -143,7 +148,8 @@ class Model:
         field = self.place.field(name)
         if field is None:
             raise DeviceError(f"model {self.place.model_id} has no {name} here")
-        raw = round(value / 10.0 ** self.scale_of(name))
+        exact = value / 10.0 ** self.scale_of(name)
+        raw = math.trunc(exact + math.copysign(_FLOAT_NOISE, exact))
         kind: Any = mb.point_type_info[field.type]
         try:
             data: bytes = kind.to_data(raw, field.size * 2)

@@ -145,11 +145,12 @@ async def test_a_model_that_ends_early_lacks_the_rest() -> None:
 async def test_a_number_is_written_as_the_peer_would() -> None:
     """Scaled, rounded, in as many registers as it takes."""
     models = await models_of(chain_bank({704: {"WSet": 0, "WSet_SF": 2}}))
-    write = models[704].write("WSet", -1_234_560.0)
+    write = models[704].write("WSet", -1_234_500.0)
     peer = PeerModel(704, data={"WSet_SF": 2})
-    peer.points["WSet"].cvalue = -1_234_560.0
+    peer.points["WSet"].cvalue = -1_234_500.0
     assert struct.pack(">2H", *write.registers) == peer.points["WSet"].get_mb()
     assert write.start == 40002 + peer.points["WSet"].offset
+    assert models[704].write("WSet", 199.0).registers == (0, 1)  # never more than was asked
     for impossible in (1e12, -(2.0**31) * 100):  # too great; the mark of "not implemented"
         with pytest.raises(DeviceError, match="WSet cannot hold"):
             models[704].write("WSet", impossible)
