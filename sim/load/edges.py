@@ -15,7 +15,7 @@ from sim.load.accounts import SpoolLedger
 from sim.load.latency import Latencies
 from sim.load.links import Links
 from sim.load.plan import Plan
-from sim.load.watched_line import WatchedLine
+from sim.load.watched_line import Awaited, WatchedLine
 from sim.load.words import Counts
 
 __all__ = ["EdgeLoad"]
@@ -40,6 +40,7 @@ class EdgeLoad:
         self._clock = clock
         self._agents: dict[str, Agent] = {}
         self._ends: dict[str, _End] = {}
+        self._awaited = {config.agent_id: Awaited() for config in configs}
         self._frames = 0
         self._sessions = 0
 
@@ -146,7 +147,7 @@ class EdgeLoad:
     @asynccontextmanager
     async def _watched(self, name: str) -> AsyncIterator[Line]:
         async with self._links.open(name) as call:
-            yield WatchedLine(call, self)
+            yield WatchedLine(call, self, self._awaited[name])
 
     # --- what a line tells
 

@@ -116,6 +116,7 @@ class _Kept(msgspec.Struct):
     """A frame that is not acknowledged: when its values were taken, and when it was last sent."""
 
     time_us: int
+    made_s: float
     sent_s: float
 
 
@@ -208,7 +209,8 @@ class Gateway:
             self._missed += not self._rests
             return
         self._sequence += 1
-        self.kept[self._sequence] = _Kept(self._clock(), trio.current_time())
+        now_s = trio.current_time()
+        self.kept[self._sequence] = _Kept(self._clock(), now_s, now_s)
         if self._call is not None:
             # On a broken call it is kept, and whoever listens there knows.
             with suppress(LinkError):
@@ -296,7 +298,7 @@ class Gateway:
                 for sequence in range(held.first, held.last + 1):
                     if (kept := self.kept.pop(sequence, None)) is not None:
                         self._frames += 1
-                        self._acknowledged(now_s - kept.sent_s)
+                        self._acknowledged(now_s - kept.made_s)
 
 
 def _stations(plan: Plan) -> Iterator[Station]:

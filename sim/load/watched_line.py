@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import trio
 from google.protobuf.message import DecodeError
@@ -10,10 +10,14 @@ from google.protobuf.message import DecodeError
 from dercp.edge.conversation import Line
 from dercp.wire.v1 import edge_link_pb2 as upb
 
-__all__ = ["WatchedLine", "Watcher"]
+__all__ = ["Awaited", "WatchedLine", "Watcher"]
 
 # Batches whose acknowledgement is awaited; the oldest are forgotten, and not timed.
 AWAITED_MAX: Final = 1_000
+
+
+Awaited: TypeAlias = OrderedDict[int, float]
+"""When each batch of an agent was first sent, by its number, whatever the call."""
 
 
 class Watcher(Protocol):
@@ -23,22 +27,22 @@ class Watcher(Protocol):
         """A session is up."""
 
     def acknowledged(self, after_s: float) -> None:
-        """A batch that was sent on this call so long ago is held."""
+        """A batch that was first sent so long ago is held."""
 
 
 class WatchedLine:
     """Passes messages on as they are, and reads along."""
 
-    def __init__(self, line: Line, watcher: Watcher) -> None:
+    def __init__(self, line: Line, watcher: Watcher, awaited: Awaited) -> None:
         self._line = line
         self._watcher = watcher
-        self._sent_s: OrderedDict[int, float] = OrderedDict()
+        self._sent_s = awaited
 
     async def send(self, message: bytes) -> None:
         """Send a message."""
         batch = upb.Uplink.FromString(message)
         if batch.HasField("telemetry"):
-            self._sent_s[batch.telemetry.sequence] = trio.current_time()
+            self._sent_s.setdefault(batch.telemetry.sequence, trio.current_time())
             if len(self._sent_s) > AWAITED_MAX:
                 self._sent_s.popitem(last=False)
         await self._line.send(message)
