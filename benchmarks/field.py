@@ -25,6 +25,7 @@ from typing import Any
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -131,9 +132,8 @@ def assets_of(adapter: str, ports: list[int], polls: list[list[float]]) -> list[
                 opener, options = SimulatedAdapter(), SimulatedOptions()
         assets.append(
             AssetConfig(
-                spec=battery(index),
+                spec=replace(battery(index), fallback="hold"),
                 guardrails=Guardrails(nameplate, nameplate),
-                fallback="hold",
                 adapter_name=adapter,
                 adapter=Watched(opener, polls[index]),
                 options=options,

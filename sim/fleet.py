@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from itertools import count, islice
 
+from msgspec.structs import replace
+
 from dercp.edge.config import AssetConfig, Config, Headend
 from dercp.model.asset import AssetSpec
 from dercp.model.bounds import Bounds
@@ -61,9 +63,8 @@ def asset_config(
     """A simulated asset that is held to its nameplate and nothing else."""
     nameplate = Bounds(spec.p_min_mw, spec.p_max_mw)
     return AssetConfig(
-        spec=spec,
+        spec=replace(spec, fallback="release"),
         guardrails=Guardrails(nameplate=nameplate, limits=nameplate),
-        fallback="release",
         adapter_name="simulated",
         adapter=adapter,
         options=options,

@@ -94,7 +94,6 @@ class AssetConfig(msgspec.Struct, frozen=True):
 
     spec: AssetSpec
     guardrails: Guardrails
-    fallback: Fallback
     adapter_name: str
     adapter: Adapter[Any]
     options: msgspec.Struct
@@ -102,6 +101,11 @@ class AssetConfig(msgspec.Struct, frozen=True):
     revert: Revert | None = None
     # None: the device is always taken to be.
     remote_control: RemoteControl | None = None
+
+    @property
+    def fallback(self) -> Fallback:
+        """Where the asset goes when a lease ends, as the headend is told."""
+        return self.spec.fallback or "release"
 
 
 class Config(msgspec.Struct, frozen=True):

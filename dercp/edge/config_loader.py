@@ -285,7 +285,6 @@ class _Loader:
         return AssetConfig(
             spec=spec,
             guardrails=guardrails,
-            fallback=table.fallback,
             adapter_name=table.adapter,
             adapter=adapter,
             options=options,

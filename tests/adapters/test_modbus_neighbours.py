@@ -88,7 +88,6 @@ def asset_config(asset_id: str, port: int, adapter: SunSpecAdapter) -> AssetConf
     return AssetConfig(
         spec=battery(asset_id),
         guardrails=Guardrails(nameplate, nameplate),
-        fallback="release",
         adapter_name="sunspec",
         adapter=adapter,
         options=SunSpecOptions(host="127.0.0.1", port=port, timeout_s=TIMEOUT_S),

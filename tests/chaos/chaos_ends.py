@@ -72,7 +72,6 @@ def agent_config(directory: Path, name: str, life: int, port: int) -> Config:
     asset = AssetConfig(
         spec=replace(storage(f"{name}-bess"), sample_interval_s=FAST_S),
         guardrails=Guardrails(nameplate, nameplate),
-        fallback="release",
         adapter_name="counting",
         adapter=CountingDevice(life, directory / f"{name}.{life}.reads"),
         options=FakeOptions(),

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import trio
+from msgspec.structs import replace
 
 from adapters import Readings
 from dercp.edge.config import AssetConfig, Config, Headend
@@ -126,9 +127,8 @@ def asset_config(
     """An asset that a fake device speaks for."""
     nameplate = Bounds(-2.0, 2.0)
     return AssetConfig(
-        spec=storage(asset_id, interval_s),
+        spec=replace(storage(asset_id, interval_s), fallback=fallback),
         guardrails=Guardrails(nameplate, limits or nameplate),
-        fallback=fallback,
         adapter_name="fake",
         adapter=device,
         options=FakeOptions(),
