@@ -28,10 +28,6 @@ _PASSWORD_BYTES_MAX: Final = 4096
 
 _Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
-# A topic that is published to, or one that is subscribed to by its full name.
-_Topic = Annotated[str, msgspec.Meta(min_length=1, max_length=1000, pattern=r"^[^+#\x00]+$")]
-# A part of a Sparkplug topic.
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^+#/\x00]+$")]
 _KeepAlive = Annotated[int, msgspec.Meta(ge=5, le=3600)]
 _AnswerTime = Annotated[float, msgspec.Meta(gt=0, le=8)]
 # The edge waits 5 s for a write and its read-back.
@@ -166,13 +162,14 @@ class TopicMap(ValueMap, frozen=True, kw_only=True, forbid_unknown_fields=True):
         quality: Where it says how good it is: true, "good", 192 and the like.
     """
 
-    topic: _Topic
+    topic: _Text
     value: str = ""
     timestamp: str | None = None
     quality: str | None = None
 
     def __post_init__(self) -> None:
         self.check()
+        _check_topic("topic", self.topic)
         for pointer in (self.value, self.timestamp, self.quality):
             if pointer is not None:
                 Pointer.parse(pointer)
@@ -193,7 +190,7 @@ class _Setpoint(Scaling, frozen=True, kw_only=True, forbid_unknown_fields=True):
         super().check()
         if self.unit not in POWER_UNITS:
             listed = " or ".join(f'"{unit}"' for unit in POWER_UNITS)
-            raise ValueError(f'unit: expected {listed} for a setpoint, got "{self.unit}"')
+            raise ValueError(f'unit: expected {listed}, got "{self.unit}"')
 
     def number_for(self, active_power_mw: float) -> float:
         """The device's number for a power."""
@@ -211,14 +208,16 @@ class TopicSetpoint(_Setpoint, frozen=True, kw_only=True, forbid_unknown_fields=
         state_value: As `value` of a point.
     """
 
-    topic: _Topic
+    topic: _Text
     template: _Text = PLACE
     decimals: _Decimals = 6
-    state_topic: _Topic
+    state_topic: _Text
     state_value: str = ""
 
     def __post_init__(self) -> None:
         self.check()
+        _check_topic("topic", self.topic)
+        _check_topic("state_topic", self.state_topic)
         Pointer.parse(self.state_value)
         if PLACE not in self.template:
             raise ValueError(f"template: expected a text with {PLACE} in it")
@@ -297,15 +296,19 @@ class SparkplugOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         stale_after_s: How long the device may say nothing; it may when nothing changes.
     """
 
-    host_id: _Name
-    group: _Name
-    node: _Name
-    device: _Name | None = None
+    host_id: _Text
+    group: _Text
+    node: _Text
+    device: _Text | None = None
     points: Annotated[tuple[MetricMap, ...], msgspec.Meta(min_length=1, max_length=64)]
     setpoint: MetricSetpoint | None = None
     stale_after_s: _StaleTime = 120.0
 
     def __post_init__(self) -> None:
+        for key in ("host_id", "group", "node", "device"):
+            name = getattr(self, key)
+            if name is not None and any(sign in name for sign in "+#/\0"):
+                raise ValueError(f'{key}: expected no "+", "#" and "/" in it')
         _check_points(self.points)
 
 
@@ -319,6 +322,11 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         if (self.json is None) == (self.sparkplug is None):
             raise ValueError("expected either json or sparkplug")
+
+
+def _check_topic(key: str, topic: str) -> None:
+    if any(sign in topic for sign in "+#\0"):
+        raise ValueError(f'{key}: expected no "+" and "#" in it, got "{topic:.80}"')
 
 
 def _check_points(points: tuple[ValueMap, ...]) -> None:

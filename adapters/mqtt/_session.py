@@ -158,13 +158,25 @@ class Session:
             raise DeviceError(self._sentence(error)) from None
 
     def _sentence(self, error: Exception) -> str:
-        return str(error) if isinstance(error, DeviceError) else f"{self._broker}: {_plain(error)}"
+        """What happened, for somebody who does not know aiomqtt."""
+        match str(error):
+            case text if isinstance(error, DeviceError):
+                return text
+            case "Operation timed out":
+                # A certificate that is refused is a silence, too.
+                nor = "" if self._broker.tls is None else ", or does not take our certificate"
+                return f"{self._broker}: the broker does not answer{nor}"
+            case "Disconnected during message iteration":
+                cause = error.__cause__ or "the broker closed it"
+                return f"{self._broker}: the connection was lost ({cause})"
+            case text:
+                return f"{self._broker}: {text}"
 
     # ------------------------------------------------- from here on asyncio's world
 
     async def _converse(self, bridge: Bridge) -> None:
         presence = None if self._host_id is None else _Presence(self._host_id, self._clock_us())
-        async with self._new_client(presence) as client:
+        async with _closing(self._new_client(presence)) as client:
             try:
                 if presence is not None:
                     self._seats[presence.topic_filter] = _Seat(presence)
@@ -208,6 +220,17 @@ class Session:
             return
         for publication in seat.sink.take(Message(topic, message.payload, message.retain)):
             await _publish(client, publication)
+
+
+@asynccontextmanager
+async def _closing(client: aiomqtt.Client) -> AsyncIterator[aiomqtt.Client]:
+    """Connects; at the end nothing is open, even if the broker said no."""
+    try:
+        async with client:
+            yield client
+    finally:
+        # aiomqtt 2.5 leaves the socket of a connection that did not come about to the collector.
+        client._client._sock_close()  # noqa: SLF001  # there is no public way
 
 
 async def _subscribe(client: aiomqtt.Client, topic_filter: str) -> None:
@@ -258,20 +281,21 @@ class _Newest(asyncio.Queue[aiomqtt.Message]):
         super().put_nowait(item)
 
 
-def _plain(error: Exception) -> str:
-    """What aiomqtt means, for somebody who does not know it."""
-    match str(error):
-        case "Operation timed out":
-            return "the broker does not answer"
-        case "Disconnected during message iteration":
-            return f"the connection was lost ({error.__cause__ or 'the broker closed it'})"
-        case text:
-            return text
+class _TidySocket(ssl.SSLSocket):
+    """paho-mqtt 2.2 leaves a socket whose handshake failed to the collector."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  # as inherited
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 def _tls_context(tls: TlsOptions) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
+        context.sslsocket_class = _TidySocket
         if tls.cert_file is not None:
             context.load_cert_chain(tls.cert_file, tls.key_file)
     except OSError as error:  # also ssl.SSLError
