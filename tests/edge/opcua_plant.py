@@ -15,6 +15,7 @@ from asyncua.crypto.cert_gen import (
     generate_self_signed_app_certificate,
 )
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+from asyncua.crypto.uacrypto import CertProperties
 from asyncua.server.address_space import AttributeValue, NodeData
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.standard_address_space import standard_address_space
@@ -144,9 +145,9 @@ async def new_client(
         assert server is not None
         await client.set_security(
             SecurityPolicyBasic256Sha256,
-            certificate[0],
-            certificate[1],
-            server_certificate=server,
+            CertProperties(certificate[0].read_bytes(), "der"),
+            CertProperties(certificate[1].read_bytes(), "pem"),
+            server_certificate=CertProperties(server.read_bytes(), "der"),
             mode=ua.MessageSecurityMode.SignAndEncrypt,
         )
     if user:

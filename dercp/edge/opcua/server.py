@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from dercp.edge.config import OpcUaConfig, OpcUaFiles
 from dercp.edge.opcua.access import Doorkeeper
 from dercp.edge.opcua.guard import GuardedListener
-from dercp.edge.opcua.trust import TrustList, der
+from dercp.edge.opcua.trust import TrustList, certificate_in, der
 
 __all__ = ["BoundedServer", "new_server", "stop_server"]
 
@@ -70,6 +70,7 @@ class BoundedServer(Server):  # type: ignore[misc]  # asyncua has no types for i
         """Listen."""
         config = self._config
         await self._setup_server_nodes()
+        self._have_passwords_encrypted()
         await self.iserver.start()
         trust = None if config.files is None else TrustList(config.files.trust_dir)
         listener = GuardedListener(
@@ -78,6 +79,13 @@ class BoundedServer(Server):  # type: ignore[misc]  # asyncua has no types for i
         listener.set_policies(self._policies)
         await listener.start()
         self.bserver = listener
+
+    def _have_passwords_encrypted(self) -> None:
+        """Inside of the encrypted channel, too; some clients send none without."""
+        for endpoint in self.iserver.endpoints:
+            for token in endpoint.UserIdentityTokens:
+                if token.TokenType == ua.UserTokenType.UserName:
+                    token.SecurityPolicyUri = endpoint.SecurityPolicyUri
 
     def cut_slow_clients(self) -> int:
         """Cut those who ask and do not read the answers; how many there were."""
@@ -105,10 +113,9 @@ async def new_server(config: OpcUaConfig, agent_id: str, version: str) -> Bounde
     policies = [ua.SecurityPolicyType.NoSecurity] if config.no_auth else []
     if config.files is not None:
         policies.append(ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt)
-        if not config.files.cert_file.is_file():
-            await asyncio.to_thread(_make_certificate, config.files, uri)
-        await server.load_certificate(config.files.cert_file)
-        await server.load_private_key(config.files.key_file)
+        certificate, key = await asyncio.to_thread(_own_certificate, config.files, uri)
+        await server.load_certificate(certificate, "der")
+        await server.load_private_key(key, format="pem")
     server.set_security_policy(policies)
     return server
 
@@ -122,8 +129,15 @@ async def stop_server(server: BoundedServer) -> None:
     await server.stop()
 
 
+def _own_certificate(files: OpcUaFiles, uri: str) -> tuple[bytes, bytes]:
+    """The server's certificate (DER) and key (PEM)."""
+    if not files.cert_file.is_file():
+        _make_certificate(files, uri)
+    return der(certificate_in(files.cert_file)), files.key_file.read_bytes()
+
+
 def _make_certificate(files: OpcUaFiles, uri: str) -> None:
-    """The server's own key and certificate, signed by itself."""
+    """One that is signed by itself."""
     key = generate_private_key()
     names = [x509.UniformResourceIdentifier(uri), x509.DNSName(socket.gethostname())]
     certificate = generate_self_signed_app_certificate(
