@@ -78,7 +78,7 @@ class MappedDevice:
         if isinstance(registers, Refusal):
             return refused(spec)
         number = self._number(point, registers)
-        value = None if number is None else point.value(number) * point.factor
+        value = None if number is None else point.value_of(number) * point.factor
         return reading_of(spec, value, self._asset)
 
     def _number(self, point: PointMap, registers: Sequence[int]) -> float | None:
@@ -125,7 +125,7 @@ class SettableDevice(MappedDevice):
             )
         try:
             registers = encode(
-                setpoint.number(active_power_mw / setpoint.factor),
+                setpoint.number_of(active_power_mw / setpoint.factor),
                 setpoint.type,
                 word_order=setpoint.word_order or self._options.word_order,
                 byte_order=setpoint.byte_order or self._options.byte_order,
@@ -138,7 +138,7 @@ class SettableDevice(MappedDevice):
         if enable is not None:
             await self._check_enable(enable.address, enable.on)
         readback = await self._ask(setpoint.readback)
-        return setpoint.value(self._decoded(setpoint, setpoint.type, readback)) * setpoint.factor
+        return setpoint.value_of(self._decoded(setpoint, setpoint.type, readback)) * setpoint.factor
 
     async def _check_enable(self, address: int, expected: int) -> None:
         (found,) = await self._ask(Span(Table.HOLDING, address, 1))

@@ -4,12 +4,12 @@ from typing import Annotated, Final
 
 import msgspec
 
+from adapters._scaling import POWER_UNITS, Scaling, unit_factor
 from adapters.modbus._client import Endpoint, Framing
 from adapters.modbus._registers import Order, RegisterType
 from adapters.modbus._spans import Span, Table
-from dercp.model.points import PointNotFoundError, point_named
 
-__all__ = ["LIVE", "EnableMap", "ModbusOptions", "PointMap", "Scaling", "SetpointMap"]
+__all__ = ["LIVE", "EnableMap", "ModbusOptions", "PointMap", "SetpointMap"]
 
 LIVE: Final = "live"
 """The poll group of points that are read with every poll."""
@@ -19,52 +19,10 @@ _UnitId = Annotated[int, msgspec.Meta(ge=0, le=255)]
 _Address = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 _Word = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 _Bit = Annotated[int, msgspec.Meta(ge=0, le=15)]
-_Sign = Annotated[int, msgspec.Meta(ge=-1, le=1)]
 _RequestTime = Annotated[float, msgspec.Meta(gt=0, le=5)]
 _PollTime = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 _Registers = Annotated[int, msgspec.Meta(ge=4, le=125)]
 _Gap = Annotated[int, msgspec.Meta(ge=0, le=100)]
-
-_PREFIXED: Final = {"W": 1e-6, "kW": 1e-3, "MW": 1.0}
-# By the unit of our points: what a device may count in, and how much of ours that is.
-_UNITS: Final[dict[str, dict[str, float]]] = {
-    "MW": _PREFIXED,
-    "Mvar": {"var": 1e-6, "kvar": 1e-3, "Mvar": 1.0},
-    "MWh": {"Wh": 1e-6, "kWh": 1e-3, "MWh": 1.0, "GWh": 1e3},
-    "V": {"V": 1.0, "kV": 1e3},
-    "Hz": {"Hz": 1.0, "mHz": 1e-3},
-    "°C": {"°C": 1.0, "C": 1.0},
-}
-
-
-class Scaling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From the number in the registers to the device's unit, and back.
-
-    value = sign * (number * scale + offset)
-    """
-
-    scale: float = 1.0
-    offset: float = 0.0
-    sign: _Sign = 1
-
-    def check(self) -> None:
-        """See that it can be undone.
-
-        Raises:
-            ValueError: It cannot.
-        """
-        if self.sign == 0:
-            raise ValueError("sign: expected 1 or -1, got 0")
-        if self.scale == 0:
-            raise ValueError("scale: expected a number other than 0")
-
-    def value(self, number: float) -> float:
-        """What the number means, in the device's unit."""
-        return self.sign * (number * self.scale + self.offset)
-
-    def number(self, value: float) -> float:
-        """The number that means this."""
-        return (self.sign * value - self.offset) / self.scale
 
 
 class PointMap(Scaling, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,8 +101,9 @@ class SetpointMap(Scaling, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def __post_init__(self) -> None:
         self.check()
-        if self.unit not in _PREFIXED:
-            raise ValueError(_expected_unit(self.unit, "the setpoint", _PREFIXED))
+        if self.unit not in POWER_UNITS:
+            listed = " or ".join(f'"{name}"' for name in POWER_UNITS)
+            raise ValueError(f'unit: expected {listed} for the setpoint, got "{self.unit}"')
         if not self.min_mw <= self.max_mw:
             raise ValueError(f"max_mw: expected min_mw ({self.min_mw:g}) or more")
         if self.readback_table.holds_bits:
@@ -161,7 +120,7 @@ class SetpointMap(Scaling, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def factor(self) -> float:
         """How many MW one of the device's unit is."""
-        return _PREFIXED[self.unit]
+        return POWER_UNITS[self.unit]
 
 
 class ModbusOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -210,29 +169,6 @@ class ModbusOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             framing=self.framing,
             timeout_s=self.timeout_s,
         )
-
-
-def unit_factor(point: str, unit: str) -> float:
-    """How much of a point's unit one of the device's unit is.
-
-    Raises:
-        ValueError: They do not measure the same, or nobody knows.
-    """
-    try:
-        own = point_named(point).unit
-    except PointNotFoundError:
-        raise ValueError(
-            f"unit: {point} is no standard point, so nothing is known of its unit; use scale"
-        ) from None
-    factors = _UNITS.get(own, {own: 1.0})
-    if unit not in factors:
-        raise ValueError(_expected_unit(unit, point, factors))
-    return factors[unit]
-
-
-def _expected_unit(unit: str, what: str, known: dict[str, float]) -> str:
-    listed = " or ".join(f'"{name}"' for name in known)
-    return f'unit: expected {listed} for {what}, got "{unit}"'
 
 
 def _check_end(address: int, count: int) -> None:

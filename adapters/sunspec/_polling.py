@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 import trio
 
+from adapters import DeviceError
 from adapters.modbus._client import ModbusClient
 from adapters.modbus._spans import Answer, Span, joined
 from adapters.sunspec._discovery import Chain
@@ -83,6 +84,8 @@ class Poller:
             self._scales = before | {scale: image.at(scale) for scale in of.torn_scales}
             if self._scales == before:
                 break
+        else:
+            raise DeviceError("its scale factors change faster than they can be read")
         models = {place.model_id: Model(place, image) for place in of.places}
         for model in models.values():
             model.check_header()

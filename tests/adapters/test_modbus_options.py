@@ -55,9 +55,9 @@ def test_a_register_map_is_read() -> None:
     assert options is not None
     power, soc, door = options.points
     assert (power.span.count, soc.span.count, door.span.count) == (2, 1, 1)
-    assert power.value(-5_000) * power.factor == pytest.approx(0.5)
+    assert power.value_of(-5_000) * power.factor == pytest.approx(0.5)
     assert options.setpoint is not None
-    assert options.setpoint.number(0.25 / options.setpoint.factor) == pytest.approx(250)
+    assert options.setpoint.number_of(0.25 / options.setpoint.factor) == pytest.approx(250)
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,25 @@ async def test_a_scale_that_changes_between_two_requests_is_noticed() -> None:
     assert powers == [pytest.approx(1.5)] * 3
 
 
+async def test_a_scale_that_never_stands_still_cannot_be_read() -> None:
+    """Three times, then the device counts as lost."""
+    plain = chain_bank({701: {"W": 1500, "W_SF": 3}})
+    (place,) = await chain_of(plain)
+    w_sf = place.address + place.layout.fields["W_SF"].offset
+
+    class Flickering(PlainBank):
+        def read(self, table: str, start: int, count: int) -> Sequence[int] | None:
+            items = super().read(table, start, count)
+            if start <= w_sf < start + count:
+                self.tables["holding"][w_sf] += 1
+            return items
+
+    client = cast("ModbusClient", MemoryClient(Flickering(holding=plain.tables["holding"])))
+    poller = Poller(client, (place,), {701: {"W"}}, 120)
+    with pytest.raises(DeviceError, match="change faster than they can be read"):
+        await poller.poll()
+
+
 async def test_a_poll_of_a_battery_takes_few_requests() -> None:
     """Models side by side are read together; who it is and its ratings once a minute."""
     client = MemoryClient(sunspec_device(BATTERY, SimulatedOptions()))
