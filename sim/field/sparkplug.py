@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 import aiomqtt
@@ -290,27 +291,30 @@ async def _converse(
     async with aiomqtt.Client(
         host, port, will=aiomqtt.Will(will.topic, will.payload, qos=will.qos)
     ) as client:
+        # Messages go out in the order of their numbers.
+        turn = asyncio.Lock()
 
-        async def publish(messages: Iterable[Sent]) -> None:
-            for message in messages:
-                await client.publish(message.topic, message.payload, qos=message.qos)
+        async def publish(say: Callable[[], Iterable[Sent]]) -> None:
+            async with turn:
+                for message in say():
+                    await client.publish(message.topic, message.payload, qos=message.qos)
 
         async def report() -> None:
             while True:
                 await asyncio.sleep(interval_s)
-                await publish(node.report())
+                await publish(node.report)
 
         for topic in (node.node_id.command_topic(None), node.node_id.command_topic("+")):
             await client.subscribe(topic, qos=1)
-        await publish(node.be_born())
+        await publish(node.be_born)
         started()
         reporting = asyncio.create_task(report())
         try:
             async for message in client.messages:
-                await publish(node.obey(str(message.topic), message.payload))
+                await publish(partial(node.obey, str(message.topic), message.payload))
         finally:
             reporting.cancel()
             with suppress(asyncio.CancelledError, aiomqtt.MqttError):
                 await reporting
             with suppress(aiomqtt.MqttError):
-                await publish([will])
+                await publish(lambda: [will])
