@@ -10,7 +10,7 @@ from actors._cell import Cell, Order
 from actors._envelope import Envelope, in_hand
 from actors._errors import ActorCrashed, ActorStopped, AskExpired, Refusal
 from actors._events import EventStream, Undelivered
-from actors._mailbox import Letter, open_mailbox
+from actors._mailbox import Letter, Mailbox, open_mailbox
 from actors._mailbox_spec import OnFull
 from actors._ref import Ref
 from actors._registry import Registry
@@ -118,9 +118,29 @@ class Context(Generic[M]):
         """Wait until this incarnation is told to end."""
         await self.cell.wait_state(State.ENDING)
 
-    async def serve(self, handler: Callable[[M], Awaitable[object]]) -> None:
-        """Handle message after message until the incarnation shall end."""
+    async def serve(
+        self,
+        handler: Callable[[M], Awaitable[object]],
+        at_once: Callable[[M], bool] | None = None,
+    ) -> None:
+        """Handle message after message until the incarnation shall end.
+
+        Args:
+            handler: Handles a message; may wait.
+            at_once: The actor's quick hand. While the actor idles, with no mail waiting, a tell
+                is first shown to it, in the task that tells: True, and the message is handled
+                without a task switch; False, and it goes the usual way, as it does should this
+                raise. It must be quick and cannot wait. For mailboxes that queue, not for
+                those that conflate.
+        """
         mailbox = self.cell.mailbox
+        mailbox.at_once = at_once
+        try:
+            await self._serve(mailbox, handler)
+        finally:
+            mailbox.at_once = None
+
+    async def _serve(self, mailbox: Mailbox[M], handler: Callable[[M], Awaitable[object]]) -> None:
         while await mailbox.wait():
             for _ in range(BATCH):
                 letter = mailbox.take()

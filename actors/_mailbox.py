@@ -86,6 +86,7 @@ class Mailbox(Generic[M]):
         "_reader",
         "_spec",
         "accepted",
+        "at_once",
         "conflated",
         "dead_letters",
         "delayed",
@@ -105,6 +106,8 @@ class Mailbox(Generic[M]):
         self._reader: trio.lowlevel.Task | None = None
         self._paused = False
         self._closed = False
+        self.at_once: Callable[[M], bool] | None = None
+        """Handles a message while the actor idles, or leaves it (`Context.serve`)."""
         self.accepted = 0
         self.handled = 0
         self.delayed = 0
@@ -121,12 +124,10 @@ class Mailbox(Generic[M]):
 
     def put_nowait(self, letter: Letter[M]) -> None:
         """Take a letter in, or raise `MailboxFull` or `ActorStopped`."""
-        if len(self._queue) >= self._capacity:
-            self._make_room(letter)
-        self._queue.append(letter)
-        self.accepted += 1
-        if self._reader is not None:
-            self._wake_reader()
+        # A reader waits only while the box is open and empty: nothing is overtaken here.
+        if self.at_once is not None and self._reader is not None and self._is_done(letter):
+            return
+        self._enqueue(letter)
 
     async def put(self, letter: Letter[M]) -> None:
         """Take a letter in, under `BLOCK` once there is room. A checkpoint.
@@ -139,6 +140,27 @@ class Mailbox(Generic[M]):
         else:
             self.put_nowait(letter)
             await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def _enqueue(self, letter: Any) -> None:
+        if len(self._queue) >= self._capacity:
+            self._make_room(letter)
+        self._queue.append(letter)
+        self.accepted += 1
+        if self._reader is not None:
+            self._wake_reader()
+
+    def _is_done(self, letter: Letter[M]) -> bool:
+        """Whether the idle actor's quick hand has done with this letter."""
+        if self.at_once is None or isinstance(letter, Envelope):
+            return False
+        try:
+            done = self.at_once(letter)
+        except Exception:  # noqa: BLE001  the actor meets it again, and crashes in its own task
+            return False
+        if done:
+            self.accepted += 1
+            self.handled += 1
+        return done
 
     @property
     def must_wait(self) -> bool:
@@ -315,7 +337,7 @@ class ConflatingMailbox(Mailbox[M]):
             raise self._bounce(letter)
         key = self._key_of(letter)
         if key not in self._letters:
-            super().put_nowait(key)
+            self._enqueue(key)
             self._letters[key] = letter
             return
         self.accepted += 1

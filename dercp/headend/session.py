@@ -98,7 +98,7 @@ class SessionActor(Actor[SessionMessage]):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._listen)
                     nursery.start_soon(self._beat)
-                    await context.serve(self.handle)
+                    await context.serve(self.handle, at_once=self._handle_at_once)
                     self._end("stopped")
             except* LinkError as broken:
                 self._facts.detail = self._facts.detail or str(broken.exceptions[0])
@@ -294,12 +294,23 @@ class SessionActor(Actor[SessionMessage]):
                 self._part("drained")
                 drain = v1.Drain(reconnect_within_ms=round(within_s * 1000), reason=reason)
                 await self._send(v1.Downlink(drain=drain))
-            case Durable(spool_id=spool_id, sequences=sequences):
-                acked = [v1.SequenceRange(first=a, last=b) for a, b in ranges(sequences)]
-                ack = v1.TelemetryAck(spool_id=spool_id, ranges=acked)
-                await self._send(v1.Downlink(telemetry_ack=ack))
+            case Durable():
+                await self._send(_acknowledgement(message))
             case _:
                 assert_never(message)
+
+    def _handle_at_once(self, message: SessionMessage) -> bool:
+        """Acknowledge in the task that tells what is durable, while there is room to send it.
+
+        There is one for nearly every frame: waking this session for it would cost as much.
+        """
+        if not isinstance(message, Durable):
+            return False
+        try:
+            self._call.send_nowait(encode_downlink(_acknowledgement(message)))
+        except (trio.WouldBlock, LinkError):
+            return False
+        return True
 
     async def _beat(self) -> None:
         """End a session that has fallen silent; give a sign of life where no answer was one.
@@ -358,6 +369,12 @@ class SessionActor(Actor[SessionMessage]):
         """Say why it is over; the first word stands. Takes effect at the next checkpoint."""
         self._facts.end(reason)
         self._scope.cancel(reason=reason)
+
+
+def _acknowledgement(durable: Durable) -> v1.Downlink:
+    """What the agent is told of what is durable: it may forget it."""
+    acked = [v1.SequenceRange(first=a, last=b) for a, b in ranges(durable.sequences)]
+    return v1.Downlink(telemetry_ack=v1.TelemetryAck(spool_id=durable.spool_id, ranges=acked))
 
 
 def _order(dispatch: Dispatch) -> v1.Downlink:

@@ -1,10 +1,13 @@
 """What carries a connection's bytes: a socket, or any stream of Trio's."""
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
 import trio
+
+from ._reader import SharedReader
 
 _RECEIVE_BYTES = 65_536
 
@@ -18,6 +21,9 @@ class Carrier(Protocol):
 
     async def receive(self) -> bytes:
         """The bytes that came, at least one; none at the end."""
+
+    async def receive_all(self, take: Callable[[bytes], bool]) -> None:
+        """Give `take` the bytes as they come, none at the end, until it returns False."""
 
     def send_nowait(self, data: bytes) -> int:
         """Send what can be sent without waiting; returns how many bytes that were."""
@@ -39,7 +45,10 @@ class SocketCarrier:
     sends from synchronous code, so that an answer costs no task switch.
     """
 
-    def __init__(self, stream: trio.SocketStream, dead_after_s: float) -> None:
+    def __init__(
+        self, stream: trio.SocketStream, dead_after_s: float, reader: SharedReader | None
+    ) -> None:
+        self._reader = reader
         self.address = _address_of(stream.socket)
         self._socket = socket.socket(fileno=stream.socket.detach())
         self._socket.setblocking(False)  # noqa: FBT003 - the socket module's signature
@@ -54,12 +63,28 @@ class SocketCarrier:
     async def receive(self) -> bytes:
         while True:
             await trio.lowlevel.wait_readable(self._socket)
-            try:
-                return self._socket.recv(_RECEIVE_BYTES)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise trio.BrokenResourceError(_sentence(error)) from error
+            if (data := self._receive_nowait()) is not None:
+                return data
+
+    async def receive_all(self, take: Callable[[bytes], bool]) -> None:
+        if self._reader is None:
+            await _receive_all(self, take)
+            return
+
+        def take_some() -> bool:
+            data = self._receive_nowait()
+            return data is None or take(data)
+
+        await self._reader.read(self._socket, take_some)
+
+    def _receive_nowait(self) -> bytes | None:
+        """What is there; None for not yet anything."""
+        try:
+            return self._socket.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise trio.BrokenResourceError(_sentence(error)) from error
 
     def send_nowait(self, data: bytes) -> int:
         try:
@@ -102,6 +127,9 @@ class StreamCarrier:
         except trio.ClosedResourceError as error:
             raise trio.BrokenResourceError("the connection was closed") from error
 
+    async def receive_all(self, take: Callable[[bytes], bool]) -> None:
+        await _receive_all(self, take)
+
     def send_nowait(self, data: bytes) -> int:
         return 0
 
@@ -122,16 +150,24 @@ class StreamCarrier:
         await trio.aclose_forcefully(self._stream)
 
 
-def carrier_of(stream: trio.abc.Stream, dead_after_s: float) -> Carrier:
+def carrier_of(
+    stream: trio.abc.Stream, dead_after_s: float, reader: SharedReader | None = None
+) -> Carrier:
     """The carrier for a stream, which it takes over.
 
     Args:
         stream: An open stream.
         dead_after_s: When the kernel may take a connection for dead.
+        reader: Reads for many sockets; without it each is read by who receives.
     """
     if isinstance(stream, trio.SocketStream):
-        return SocketCarrier(stream, dead_after_s)
+        return SocketCarrier(stream, dead_after_s, reader)
     return StreamCarrier(stream, "stream")
+
+
+async def _receive_all(carrier: Carrier, take: Callable[[bytes], bool]) -> None:
+    while take(await carrier.receive()):
+        pass
 
 
 def _address_of(sock: trio.socket.SocketType) -> str:

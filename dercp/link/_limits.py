@@ -22,6 +22,8 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
         handshake_within_s: A handshake which takes longer is cut.
         keepalive_s: A peer silent this long is sent a PING.
         keepalive_timeout_s: A peer which answers nothing this long is cut.
+        read_spacing_s: While its clients send without pause a server reads this seldom, so
+            that it reads from many at a time. Who sends after a quiet time is read at once.
         write_within_s: A peer which takes nothing of what we send this long is cut.
         send_buffer_bytes_max: Bytes of one connection waiting for its socket. Senders
             wait above it; twice as much (a peer which makes us answer and does not
@@ -45,6 +47,7 @@ class LinkLimits(msgspec.Struct, frozen=True, kw_only=True):
     handshake_within_s: float = 5.0
     keepalive_s: float = 10.0
     keepalive_timeout_s: float = 10.0
+    read_spacing_s: float = 0.002
     write_within_s: float = 10.0
     send_buffer_bytes_max: int = 256 * 2**10
     close_within_s: float = 2.0

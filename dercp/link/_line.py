@@ -95,8 +95,7 @@ class Line:
         why = "the other end closed the connection"
         try:
             with self._reading:
-                while self._receive(await self._carrier.receive()):
-                    pass
+                await self._carrier.receive_all(self._receive)
         except trio.BrokenResourceError as error:
             why = str(error) or "the connection was lost"
         self.transport.abort()

@@ -3,6 +3,7 @@
 import ssl
 from collections import Counter
 from collections.abc import Mapping, Sequence, Sized
+from contextlib import ExitStack
 from functools import partial
 
 import msgspec
@@ -17,6 +18,7 @@ from ._events import EventSink, LinkEvent, LinkEventKind, ignore
 from ._keeper import Keeper
 from ._limits import LinkLimits
 from ._line import SERVER_END, Line
+from ._reader import new_shared_reader
 from ._tls_engine import TlsEngine
 
 _DEFAULT_LIMITS = LinkLimits()
@@ -66,6 +68,7 @@ class LinkServer:
         self._limits = limits
         self._on_event = on_event
         self._admission = Admission(limits)
+        self._reader = new_shared_reader(limits.read_spacing_s)
         self._lines: set[Line] = set()
         self._calls: set[ServerCall] = set()
         self._handshakes = 0
@@ -129,9 +132,13 @@ class LinkServer:
         task_status: trio.TaskStatus["LinkServer"],
     ) -> None:
         """Serve until drained or cancelled; closes the listeners."""
-        with self._serving:
+        with self._serving, ExitStack() as at_end:
+            if self._reader is not None:
+                at_end.callback(self._reader.close)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(Keeper(self._lines, self._limits).run)
+                if self._reader is not None:
+                    nursery.start_soon(self._reader.run)
                 task_status.started(self)
                 with self._accepting:
                     await trio.serve_listeners(
@@ -143,7 +150,7 @@ class LinkServer:
         """Serve one connection to its end."""
         self._connections_accepted += 1
         limits = self._limits
-        carrier = carrier_of(stream, limits.keepalive_s + limits.keepalive_timeout_s)
+        carrier = carrier_of(stream, limits.keepalive_s + limits.keepalive_timeout_s, self._reader)
         if len(self._lines) + self._handshakes >= limits.connections_max:
             self.report(
                 carrier.address, LinkEventKind.CONNECTION_REFUSED, "more connections than allowed"
