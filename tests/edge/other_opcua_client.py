@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-import o6  # type: ignore[import-not-found,unused-ignore]  # not everybody has it
+import o6  # type: ignore[import-not-found,import-untyped,unused-ignore]  # not everybody has it
 
 POWER = "ns=2;s=Assets/bess-1/Telemetry/active_power_mw"
 CHARGE = "ns=2;s=Assets/bess-1/Telemetry/soc_pct"
@@ -24,7 +24,7 @@ def main() -> None:
         privateKey=asked["key"],
         trustList=[asked["server"]],
         securityMode=3,
-        securityPolicy="Basic256Sha256",
+        securityPolicy="http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256",
         applicationUri="urn:test:scada",
         username=asked["user"],
         password=asked["password"],
@@ -54,8 +54,9 @@ def main() -> None:
 
 
 def _value(told: tuple[Any, ...]) -> float:
-    values = [each.value for each in told if hasattr(each, "value")]
-    return float(values[-1]) if values else float("nan")
+    """What a callback was told, as a number or in a DataValue."""
+    values = [getattr(each, "value", each) for each in told]
+    return next((float(each) for each in values if isinstance(each, float)), float("nan"))
 
 
 if __name__ == "__main__":
