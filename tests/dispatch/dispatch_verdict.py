@@ -9,7 +9,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from dercp.edge.lease import TOUCH_S
 from dercp.model.dispatch import FINAL, Dispatch, DispatchState, Source
+from dercp.model.time import us_from_s
 
 __all__ = ["Told", "complaints", "left_a_final_state"]
 
@@ -35,9 +37,11 @@ def complaints(dispatch: Dispatch, told: Memory, early_us: int = 0) -> Iterator[
     """What is wrong about the end of a dispatch, by all that its device was ever told.
 
     An edge that knows the headend's time from an answer takes it to be later than it is, by
-    up to `early_us`: so long before `until` a lease may end.
+    up to `early_us`: so long before `until` a lease may end. And it may end a little early
+    where another one was meant to touch it.
     """
     request, name = dispatch.request, dispatch.dispatch_id
+    full_us = request.until_us - early_us - us_from_s(TOUCH_S)
     with_deaths, told = told, [each for each in told if each.what != DIED]
     mine = [each for each in told if each.what == request.setpoint_mw]
     if not dispatch.is_final:
@@ -49,7 +53,7 @@ def complaints(dispatch: Dispatch, told: Memory, early_us: int = 0) -> Iterator[
     if left_a_final_state(dispatch):
         yield f"{name} left a final state: {dispatch.timeline}"
     match dispatch.state:
-        case DispatchState.COMPLETED if _ended_us(told, mine) < request.until_us - early_us:
+        case DispatchState.COMPLETED if _ended_us(told, mine) < full_us:
             yield f"{name} is completed, and was not held to its end: {told}"
         case DispatchState.EXPIRED | DispatchState.REJECTED | DispatchState.UNKNOWN if mine:
             yield f"{name} is {dispatch.state}, and was written: {mine}"
