@@ -135,6 +135,8 @@ def size_of(message: IngestMessage) -> int:
 
 def ranges(sequences: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """The fewest ranges, in order, that hold the same numbers."""
+    if len(sequences) == 1:
+        return list(sequences)
     joined: list[tuple[int, int]] = []
     for first, last in sorted(sequences):
         if joined and first <= joined[-1][1] + 1:

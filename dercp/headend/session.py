@@ -34,7 +34,7 @@ from dercp.wire.dispatch import (
     event_from_update,
     local_from_update,
 )
-from dercp.wire.envelope import decode_uplink, encode_downlink
+from dercp.wire.envelope import decode_uplink, encode_acknowledgement, encode_downlink
 from dercp.wire.errors import WireError
 from dercp.wire.registration import registration_id
 
@@ -295,7 +295,7 @@ class SessionActor(Actor[SessionMessage]):
                 drain = v1.Drain(reconnect_within_ms=round(within_s * 1000), reason=reason)
                 await self._send(v1.Downlink(drain=drain))
             case Durable():
-                await self._send(_acknowledgement(message))
+                await self._call.send(_acknowledgement(message))
             case _:
                 assert_never(message)
 
@@ -307,7 +307,7 @@ class SessionActor(Actor[SessionMessage]):
         if not isinstance(message, Durable):
             return False
         try:
-            self._call.send_nowait(encode_downlink(_acknowledgement(message)))
+            self._call.send_nowait(_acknowledgement(message))
         except (trio.WouldBlock, LinkError):
             return False
         return True
@@ -371,10 +371,9 @@ class SessionActor(Actor[SessionMessage]):
         self._scope.cancel(reason=reason)
 
 
-def _acknowledgement(durable: Durable) -> v1.Downlink:
+def _acknowledgement(durable: Durable) -> bytes:
     """What the agent is told of what is durable: it may forget it."""
-    acked = [v1.SequenceRange(first=a, last=b) for a, b in ranges(durable.sequences)]
-    return v1.Downlink(telemetry_ack=v1.TelemetryAck(spool_id=durable.spool_id, ranges=acked))
+    return encode_acknowledgement(durable.spool_id, ranges(durable.sequences))
 
 
 def _order(dispatch: Dispatch) -> v1.Downlink:

@@ -50,7 +50,7 @@ class Codec(Generic[V1T]):
 
     def __init__(self, v1_class: type[V1T]) -> None:
         self._upb_class: type[Message] = getattr(upb, v1_class.__name__)
-        self._shape = _Shape(cast("Descriptor", self._upb_class.DESCRIPTOR))
+        self._shape = _shape_of(cast("Descriptor", self._upb_class.DESCRIPTOR))
 
     def decode(self, content: bytes) -> V1T:
         """The message in these bytes, fields of later versions left out.
@@ -93,11 +93,48 @@ class _Shape:
         }
 
 
+class _Choice:
+    """How a message goes over that is one of several kinds: the others are not looked at."""
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self._v1_class = getattr(v1, descriptor.name)
+        self._oneof = descriptor.oneofs[0].name
+        self._kinds = {
+            field.name: (attrgetter(field.name), _shape_of(cast("Descriptor", field.message_type)))
+            for field in descriptor.fields
+        }
+
+    def read(self, message: Any) -> Any:
+        name = message.WhichOneof(self._oneof)
+        if name is None:
+            return self._v1_class()
+        get, shape = self._kinds[name]
+        return self._v1_class(**{name: shape.read(get(message))})
+
+    def write(self, message: Any) -> dict[str, Any]:
+        return {
+            name: shape.write(value)
+            for name, (get, shape) in self._kinds.items()
+            if (value := get(message)) is not None
+        }
+
+
+def _shape_of(descriptor: Descriptor) -> _Shape | _Choice:
+    """A choice where each field is a message of one and the same oneof."""
+    oneofs = descriptor.oneofs
+    if len(oneofs) == 1 and all(
+        field.containing_oneof is oneofs[0] and field.message_type is not None
+        for field in descriptor.fields
+    ):
+        return _Choice(descriptor)
+    return _Shape(descriptor)
+
+
 def _reader(field: FieldDescriptor) -> Read:
     name, get = field.name, attrgetter(field.name)
     convert: Read = _unchanged
     if field.message_type is not None:
-        convert = _Shape(field.message_type).read
+        convert = _shape_of(field.message_type).read
     elif field.enum_type is not None:
         convert = getattr(v1, field.enum_type.name)
     elif field.type == FieldDescriptor.TYPE_STRING:
@@ -114,7 +151,7 @@ def _reader(field: FieldDescriptor) -> Read:
 def _writer(field: FieldDescriptor) -> Write:
     if field.message_type is None:
         return _unchanged
-    write = _Shape(field.message_type).write
+    write = _shape_of(field.message_type).write
     if field.is_repeated:
         return lambda values: [write(value) for value in values]
     return write

@@ -1,5 +1,6 @@
 """The messages of the stream: Uplink from the edge, Downlink from the headend."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from dercp.wire import v1
@@ -11,6 +12,7 @@ __all__ = [
     "CONTROL_BYTES_MAX",
     "decode_downlink",
     "decode_uplink",
+    "encode_acknowledgement",
     "encode_downlink",
     "encode_uplink",
     "kind_of",
@@ -50,6 +52,23 @@ def encode_downlink(message: v1.Downlink) -> bytes:
     return _DOWNLINK.encode(message)
 
 
+def encode_acknowledgement(spool_id: str, ranges: Iterable[tuple[int, int]]) -> bytes:
+    """The bytes of a TelemetryAck, which nearly every message from the headend is.
+
+    As `encode_downlink`, without the objects between: a third of the time, once a frame.
+
+    Args:
+        spool_id: Whose batches.
+        ranges: The first and the last sequence of each.
+    """
+    message = upb.Downlink()
+    acknowledgement = message.telemetry_ack
+    acknowledgement.spool_id = spool_id
+    for first, last in ranges:
+        acknowledgement.ranges.add(first=first, last=last)
+    return message.SerializeToString()
+
+
 def decode_uplink(content: bytes) -> v1.Uplink:
     """Read a message from the edge: one kind is set, instants are within 1970 to 9999.
 
@@ -59,14 +78,16 @@ def decode_uplink(content: bytes) -> v1.Uplink:
         WireError: MALFORMED or TOO_LARGE.
     """
     uplink = _UPLINK.decode(content)
-    _expect_one_kind(uplink)
     bulk = b""
+    # More than one kind is never set in what was decoded; looking at all of them takes a while.
     if uplink.telemetry is not None:
         bulk = uplink.telemetry.payload
     elif uplink.hello is not None:
         bulk = uplink.hello.registration
     elif uplink.earlier_registration is not None:
         bulk = uplink.earlier_registration.registration
+    else:
+        _expect_one_kind(uplink)
     _check_control_bytes(len(content) - len(bulk))
     return uplink
 

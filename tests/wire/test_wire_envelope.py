@@ -16,6 +16,7 @@ from dercp.wire.envelope import (
     CONTROL_BYTES_MAX,
     decode_downlink,
     decode_uplink,
+    encode_acknowledgement,
     encode_downlink,
     encode_uplink,
     kind_of,
@@ -236,6 +237,18 @@ def test_payload_and_registration_may_be_large() -> None:
     hello = v1.Uplink(hello=v1.Hello(agent_id="a", registration=bulk))
     assert decode_uplink(encode_uplink(batch)) == batch
     assert decode_uplink(encode_uplink(hello)) == hello
+
+
+@given(texts, st.lists(st.tuples(st.integers(1, 2**63), st.integers(1, 2**63)), max_size=3))
+def test_the_quick_way_to_an_acknowledgement_is_the_same(
+    spool_id: str, ranges: list[tuple[int, int]]
+) -> None:
+    """The bytes do not tell which way they were made."""
+    acked = [v1.SequenceRange(first=first, last=last) for first, last in ranges]
+    ack = v1.TelemetryAck(spool_id=spool_id, ranges=acked)
+    assert encode_acknowledgement(spool_id, ranges) == encode_downlink(
+        v1.Downlink(telemetry_ack=ack)
+    )
 
 
 def test_a_wire_error_reads_as_its_sentence() -> None:
