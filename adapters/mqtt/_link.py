@@ -5,11 +5,20 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol, TypeVar
 
 import msgspec
+import structlog
 import trio
 
-__all__ = ["Link", "Message", "Publication", "Sink"]
+__all__ = ["Link", "Message", "Publication", "Sink", "is_round"]
 
 PAYLOAD_BYTES_MAX: Final = 512 * 1024
+
+
+log = structlog.get_logger()
+
+
+def is_round(count: int) -> bool:
+    """Whether to log what happened so often: 1, 10, 100 times, ..."""
+    return str(count).rstrip("0") == "1"
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -47,8 +56,13 @@ class Sink:
 
         It is called in the midst of asyncio's world, so it never waits.
         """
-        if len(message.payload) > PAYLOAD_BYTES_MAX:
+        size = len(message.payload)
+        if size > PAYLOAD_BYTES_MAX:
             self.oversized += 1
+            if is_round(self.oversized):
+                log.warning(
+                    "mqtt_message_too_large", topic=message.topic, bytes=size, count=self.oversized
+                )
             return ()
         answer = self._receive(message)
         self.wake()

@@ -64,7 +64,6 @@ class Session:
     Attributes:
         settled: Set when it stands, or has failed.
         ended: Set at its end.
-        unasked: How many messages came that nobody waited for.
     """
 
     def __init__(
@@ -72,7 +71,6 @@ class Session:
     ) -> None:
         self.settled = trio.Event()
         self.ended = trio.Event()
-        self.unasked = 0
         self._broker = broker
         self._host_id = host_id
         self._clock_us = clock_us
@@ -215,11 +213,9 @@ class Session:
     async def _hand_on(self, client: aiomqtt.Client, message: aiomqtt.Message) -> None:
         topic = str(message.topic)
         seat = self._seats.get(filter_of(topic))
-        if seat is None:
-            self.unasked += 1
-            return
-        for publication in seat.sink.take(Message(topic, message.payload, message.retain)):
-            await _publish(client, publication)
+        if seat is not None:  # its last device may have left
+            for publication in seat.sink.take(Message(topic, message.payload, message.retain)):
+                await _publish(client, publication)
 
 
 @asynccontextmanager

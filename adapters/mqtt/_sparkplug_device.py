@@ -1,19 +1,20 @@
 """A device of a Sparkplug edge node, or the node itself: its points are metrics."""
 
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
+import structlog
 import trio
 
 from adapters import DeviceError, Readings
 from adapters._judging import reading_of, refused, stale
-from adapters.mqtt._link import Link, Message, Publication, Sink
+from adapters.mqtt._link import Link, Message, Publication, Sink, is_round
 from adapters.mqtt._options import MetricMap, MetricSetpoint, SparkplugOptions
 from adapters.mqtt._waiting import confirmed
-from adapters.mqtt.sparkplug_host import EdgeNode, Held, NodeStatistics, Standing
+from adapters.mqtt.sparkplug_host import EdgeNode, Held, NodeStatistics, Oddity, Standing
 from adapters.mqtt.sparkplug_payload import DataType, Metric, Payload, encode
 from adapters.mqtt.sparkplug_topics import Address, NodeId
 from adapters.mqtt.sparkplug_values import WrongTypeError, metric_with
@@ -29,6 +30,8 @@ _UNCERTAIN_FROM: Final = 64
 _GOOD: Final = 192
 _STALE: Final = 500
 
+log = structlog.get_logger()
+
 
 class NodeWatch(Sink):
     """Hears an edge node for all of its devices that are assets."""
@@ -36,16 +39,18 @@ class NodeWatch(Sink):
     def __init__(self, topic_filter: str) -> None:
         super().__init__(topic_filter)
         self.node = EdgeNode()
+        self._told: Mapping[Oddity, int] = {}
 
     def _receive(self, message: Message) -> Sequence[Publication]:
         address = Address.parse(message.topic)
         if address is None:
             return ()  # a command, our own or another host's
+        now_s = trio.current_time()
         if message.is_retained:
             self.node.refuse_retained()
-            return ()
-        now_s = trio.current_time()
-        self.node.receive(address.kind, address.device, message.payload, now_s)
+        else:
+            self.node.receive(address.kind, address.device, message.payload, now_s)
+        self._tell(message.topic)
         return self.requests(address.node)
 
     def requests(self, node: NodeId) -> Sequence[Publication]:
@@ -56,6 +61,14 @@ class NodeWatch(Sink):
             name=_REBIRTH, datatype=DataType.BOOLEAN, field="boolean_value", value=True
         )
         return (Publication(node.command_topic(None), encode(Payload(metrics=(rebirth,)))),)
+
+    def _tell(self, topic: str) -> None:
+        """Log what was odd about the last message."""
+        if self.node.oddities != self._told:
+            for oddity, count in self.node.oddities.items():
+                if count != self._told.get(oddity) and is_round(count):
+                    log.warning("sparkplug_oddity", topic=topic, what=oddity, count=count)
+            self._told = dict(self.node.oddities)
 
 
 class SparkplugDevice:

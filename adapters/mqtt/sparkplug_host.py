@@ -108,6 +108,9 @@ class EdgeNode:
     Characteristics:
         Bounds: `DEVICES_MAX` devices and `METRICS_MAX` metrics; a birth beyond them is refused.
         Requests: at most one each `REBIRTH_EVERY_S`; one that is not answered doubles that.
+
+    Attributes:
+        oddities: How often what was odd.
     """
 
     def __init__(self) -> None:
@@ -121,7 +124,7 @@ class EdgeNode:
         self._messages = 0
         self._births = 0
         self._asked = 0
-        self._oddities: Counter[Oddity] = Counter()
+        self.oddities: Counter[Oddity] = Counter()
 
     # ------------------------------------------------------------- what is known
 
@@ -143,7 +146,7 @@ class EdgeNode:
     def statistics(self) -> NodeStatistics:
         """The counters."""
         return NodeStatistics(
-            self._messages, self._births, self._asked, dict(sorted(self._oddities.items()))
+            self._messages, self._births, self._asked, dict(sorted(self.oddities.items()))
         )
 
     # ---------------------------------------------------------- what comes and goes
@@ -304,4 +307,4 @@ class EdgeNode:
         return self._node if device is None else self._devices.get(device)
 
     def _count(self, oddity: Oddity) -> None:
-        self._oddities[oddity] += 1
+        self.oddities[oddity] += 1

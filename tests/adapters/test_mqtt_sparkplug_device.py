@@ -256,9 +256,9 @@ async def test_half_of_the_messages_lost_asks_seldom(
 async def test_a_retained_birth_is_not_believed(autojump_clock: trio.testing.MockClock) -> None:
     """It may be of any age."""
     async with opened(born=False) as scene:
+        scene.link.answer = lambda _: ()
         for message in scene.node.be_born():
             scene.link.deliver(message.topic, message.payload, retained=True)
-        scene.link.answer = lambda _: ()
         assert await scene.qualities() == {Quality.BAD}
         assert scene.oddities == {Oddity.RETAINED}
 
