@@ -179,6 +179,7 @@ class SettableSparkplugDevice(SparkplugDevice):
         Raises:
             DeviceError: The device is not there, its metric cannot take this, or says nothing.
         """
+        await self._wait_birth()
         before = self._alive()
         await self._link.publish(self._command(active_power_mw))
 
@@ -196,6 +197,16 @@ class SettableSparkplugDevice(SparkplugDevice):
             within_s = self._setpoint.within_s
             raise DeviceError(f"{self._name}: no {self._state.metric} within {within_s:g} s")
         return found_mw
+
+    async def _wait_birth(self) -> None:
+        """A fallback is written right after opening, when nothing was heard yet: ask, and wait."""
+        node, device = self._watch.node, self._options.device
+        with trio.move_on_after(self._setpoint.within_s):
+            for request in self._watch.requests(self._node_id):
+                await self._link.publish(request)
+            while node.standing(device) is Standing.UNKNOWN:
+                self._link.check()
+                await self._watch.wait_news()
 
     @property
     def _name(self) -> str:

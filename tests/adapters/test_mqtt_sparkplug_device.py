@@ -102,6 +102,18 @@ async def opened(options: SparkplugOptions = OPTIONS, *, born: bool = True) -> A
         yield scene
 
 
+async def test_a_setpoint_right_after_opening_waits_for_the_birth(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The fallback of an agent that starts; a node that stays silent is told so in time."""
+    async with opened(born=False) as scene:
+        assert await scene.device.write_setpoint(0.5) == 0.5
+    async with opened(born=False) as scene:
+        scene.node.fault = NodeFault.SILENT
+        with trio.fail_after(5), pytest.raises(DeviceError, match="unknown"):
+            await scene.device.write_setpoint(0.5)
+
+
 async def test_a_host_that_comes_late_asks_for_a_birth(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
