@@ -107,7 +107,6 @@ class JsonDevice:
         self._asset = asset
         self._options = options
         self._link = link
-        self._topics = topics
         self._clock_us = clock_us
         self._places = {point.point: _Place(point, topics[point.topic]) for point in _maps(options)}
 

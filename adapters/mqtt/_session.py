@@ -13,6 +13,7 @@ import trio
 
 from adapters import DeviceError
 from adapters._bridge import Bridge, open_bridge
+from adapters.mqtt._documents import Pointer, document_of
 from adapters.mqtt._link import Message, Publication, Sink, SinkT
 from adapters.mqtt._options import BrokerOptions, TlsOptions
 from adapters.mqtt.sparkplug_topics import filter_of, state_topic
@@ -22,7 +23,8 @@ __all__ = ["Session"]
 # What comes faster than it is looked at pushes out the oldest.
 INCOMING_MAX: Final = 5_000
 OUTGOING_MAX: Final = 1_000
-GOODBYE_S: Final = 1.0
+PUBLISH_WITHIN_S: Final = 1.0
+GOODBYE_WITHIN_S: Final = 1.0
 # Births must not be lost on the way to us.
 SUBSCRIBE_QOS: Final = 1
 
@@ -30,7 +32,6 @@ SUBSCRIBE_QOS: Final = 1
 _LOGGER: Final = logging.getLogger("adapters.mqtt.aiomqtt")
 _LOGGER.addHandler(logging.NullHandler())
 _LOGGER.propagate = False
-
 
 T = TypeVar("T")
 
@@ -130,7 +131,7 @@ class Session:
                 del self._seats[topic_filter]
                 if (line := self._line) is not None:
                     await line.bridge.finish(
-                        _unsubscribe, line.client, topic_filter, within_s=GOODBYE_S
+                        _unsubscribe, line.client, topic_filter, within_s=GOODBYE_WITHIN_S
                     )
 
     async def publish(self, publication: Publication) -> None:
@@ -245,7 +246,7 @@ async def _publish(client: aiomqtt.Client, publication: Publication) -> None:
         publication.payload,
         qos=publication.qos,
         retain=publication.is_retained,
-        timeout=GOODBYE_S,
+        timeout=PUBLISH_WITHIN_S,
     )
 
 
@@ -264,8 +265,12 @@ class _Presence(Sink):
         return Publication(self.topic_filter, msgspec.json.encode(state), qos=1, is_retained=True)
 
     def _receive(self, message: Message) -> tuple[Publication, ...]:
-        """The last word of an earlier connection may come after our first one."""
-        return () if message.payload == self.online.payload else (self.online,)
+        """Contradict the last word of an earlier connection, which may come after our first.
+
+        Not another host of the same name: the two would never come to an end.
+        """
+        is_online = Pointer(("online",)).look_up(document_of(message.payload))
+        return (self.online,) if is_online is False else ()
 
 
 class _Newest(asyncio.Queue[aiomqtt.Message]):

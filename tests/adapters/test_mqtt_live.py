@@ -24,6 +24,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from adapters import Device, DeviceError
 from adapters.mqtt import MqttAdapter, MqttOptions, _sharing
+from adapters.mqtt._link import Message
+from adapters.mqtt._session import _Presence
 from adapters.mqtt.sparkplug_payload import DataType, Metric, Payload, encode
 from adapters.mqtt.sparkplug_topics import NodeId
 from dercp.model.asset import AssetSpec
@@ -454,3 +456,13 @@ async def test_the_host_says_that_it_is_there_and_that_it_goes(broker: MqttBroke
             await peer.until({"online": True})
         await peer.until({"online": False})
         peer.say(STATE_TOPIC, "", retain=True)
+
+
+def test_two_hosts_of_one_name_do_not_argue() -> None:
+    """Only the word that nobody is there is contradicted."""
+    presence = _Presence(HOST_ID, 5_000)
+    assert presence.take(Message(STATE_TOPIC, b'{"online":false,"timestamp":5}')) == (
+        presence.online,
+    )
+    for other in (b'{"online":true,"timestamp":9}', b"", b"OFFLINE", b"\xff"):
+        assert presence.take(Message(STATE_TOPIC, other)) == ()
