@@ -36,7 +36,7 @@ sys.path.insert(0, os.environ.get("BENCH_TREE") or str(Path(__file__).parent.par
 from codec import rows_of, site
 from link import LIMITS, answer_on_stdin, write_tls_files
 
-from dercp.cli.serve import calm_the_collector
+from dercp.cli.collector import calm_the_collector
 from dercp.headend.headend import open_headend
 from dercp.headend.listener import Door
 from dercp.headend.settings import HeadendSettings

@@ -40,7 +40,7 @@ from dercp.api import (
 )
 from dercp.api.live.follower import following
 from dercp.api.live.selection import StreamQuery
-from dercp.cli.serve import calm_the_collector
+from dercp.cli.collector import calm_the_collector
 from dercp.headend.book import DispatchBook
 from dercp.headend.feed import ChangeFeed
 from dercp.headend.messages import SessionRef

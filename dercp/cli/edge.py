@@ -7,6 +7,7 @@ import structlog
 import trio
 
 from dercp.cli.clock import utc_now_us
+from dercp.cli.collector import calm_the_collector
 from dercp.cli.exits import CommandError, Exit
 from dercp.cli.signals import stop_requests
 from dercp.edge.agent import Agent, run_agent
@@ -59,6 +60,7 @@ async def run_until_stopped(config: Config) -> None:
     async with stop_requests() as stop:
         async with trio.open_nursery() as nursery:
             await nursery.start(partial(_run_agent, config))
+            calm_the_collector()
             log.info(
                 "edge_running",
                 agent_id=config.agent_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ import trio
 from actors import Actor, ChildSpec, Context, MailboxSpec, OnFull
 from dercp.api import ApiSettings, LiveStream, create_app, open_live_stream, serve_api
 from dercp.cli.clock import utc_now_us
+from dercp.cli.collector import calm_the_collector
 from dercp.cli.exits import CommandError, Exit
 from dercp.cli.parse import Address
 from dercp.cli.signals import StopRequest, stop_requests
@@ -146,18 +146,6 @@ async def serving_headend(
             )
         )
         yield Running(headend, f"http://{taken[-1]}", Address(serving.grpc.host, headend.door.port))
-
-
-def calm_the_collector() -> None:
-    """Let Python look for garbage less often: nearly everything here lives for long.
-
-    With the thresholds of CPython 3.11 a log of 10,000 agents at 1 Hz spent 7.7 of 13 s in
-    the collector and took 6,000 to 7,000 frames a second; with these, 9,944
-    (benchmarks/store.py).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
 
 
 async def serve_until_stopped(serving: Serving, settings: HeadendSettings) -> None:
