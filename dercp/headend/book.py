@@ -76,14 +76,15 @@ class DispatchBook:
                 del self._open_by_target[target]
         if dispatch.parent_id in self._open:
             self._parts[dispatch_id] = dispatch
-            return
-        self._remember(dispatch)
+        else:
+            self._remember(dispatch)
+
+    def _remember(self, dispatch: Dispatch) -> None:
+        """Keep it, and its parts, among those that may be forgotten."""
         for part in dispatch.children:
             ended = self._parts.pop(part, None)
             if ended is not None:
                 self._remember(ended)
-
-    def _remember(self, dispatch: Dispatch) -> None:
         self._ended[dispatch.dispatch_id] = dispatch
         self._ended.move_to_end(dispatch.dispatch_id)
         if len(self._ended) > self._ended_max:

@@ -212,11 +212,16 @@ class DeskActor(Actor[DeskMessage]):
                     pass
 
     async def _fetch_family(self, dispatch_id: str, this: Round) -> None:
-        """A dispatch with all that its state may change, up to the one that was handed in."""
+        """A dispatch with all that its state may change, up to the one that was handed in.
+
+        The book has all parts of what is open, so only those of what has ended are looked for:
+        looking through 10,000 parts for each word about one of them took more than a minute.
+        """
         dispatch = await self._fetch_dispatch(dispatch_id, this)
-        while dispatch is not None and dispatch.parent_id is not None:
-            dispatch = await self._fetch_dispatch(dispatch.parent_id, this)
-            if dispatch is not None:
+        while dispatch is not None and (group_id := dispatch.parent_id) is not None:
+            dispatch = await self._fetch_dispatch(group_id, this)
+            if dispatch is not None and dispatch.is_final and group_id not in this.families:
+                this.families.add(group_id)
                 for part_id in dispatch.children:
                     await self._fetch_dispatch(part_id, this)
 

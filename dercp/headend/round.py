@@ -25,6 +25,7 @@ class Round:
         now_us: The time of all that is decided here.
         retry_at: When what waits at the desk goes out again (trio.current_time()).
         fetched: Dispatches the book had forgotten.
+        families: Groups that have ended, of which all parts have been fetched.
         known_keys: Whose they are; those taken in this round included.
         answers: Who waits for which dispatch.
         deliveries: What goes out, and which way.
@@ -37,6 +38,7 @@ class Round:
         self.now_us = now_us
         self.retry_at = retry_at
         self.fetched: dict[str, Dispatch] = {}
+        self.families: set[str] = set()
         self.known_keys: dict[str, IdempotencyRecord] = {}
         self.answers: list[tuple[Envelope[DeskMessage], Dispatch]] = []
         self.deliveries: dict[str, tuple[Route, Dispatch]] = {}

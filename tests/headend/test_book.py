@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dercp.headend.book import OUTDATED_MAX, DispatchBook
 from dercp.model.dispatch import (
@@ -12,6 +13,7 @@ from dercp.model.dispatch import (
     Dispatch,
     DispatchEvent,
     DispatchRequest,
+    DispatchState,
     FollowingSeen,
     Rejected,
     Sent,
@@ -112,6 +114,25 @@ def test_leases_that_end_early_fill_no_memory() -> None:
         watched.put(one)
         watched.put(after(one, Rejected(reason="not_remote")))
     assert len(watched._deadlines) <= OUTDATED_MAX + 1
+
+
+def test_parts_of_parts_are_forgotten_with_the_dispatch_they_belong_to() -> None:
+    """A portfolio over sites of several agents leaves nothing behind but what is remembered."""
+    watched = book(ended_max=2)
+    for number in range(10):
+        portfolio, site, part = (f"{kind}-{number}" for kind in ("portfolio", "site", "part"))
+        family = [
+            replace(dispatch(portfolio), children=(site,)),
+            replace(dispatch(site), parent_id=portfolio, children=(part,)),
+            replace(dispatch(part), parent_id=site),
+        ]
+        for each in family:
+            watched.put(each)
+        for each in reversed(family):
+            assert watched.get(part) is not None
+            watched.put(replace(each, state=DispatchState.COMPLETED))
+    assert len(watched._parts) == 0
+    assert len(watched._ended) == 2
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["new", "sent", "end"]))))
