@@ -27,7 +27,7 @@ def read_opcua(
         port = "4840"
     if not 5 <= table.lease_s <= 86_400:
         fault("opcua.lease_s", f"expected 5 to 86400 s, got {table.lease_s:.12g}")
-    if table.no_auth and not _is_loopback(host):
+    if table.no_auth and host and not _is_loopback(host):
         fault("opcua.no_auth", f"{host} is not this machine alone: everybody could command")
     return OpcUaConfig(
         host=host,
