@@ -155,11 +155,11 @@ async def tell_the_story(mortal: MqttBroker, shared: MqttBroker) -> None:
                 await until(asset_id, lambda reading: reading.quality is Quality.GOOD)
             well.polled_s.clear()
             well.qualities.clear()
-            mortal.kill()
+            await trio.to_thread.run_sync(mortal.kill)
             node.fault = NodeFault.GARBAGE
             await until("killed", lambda reading: reading.quality is Quality.BAD)
             await until("garbled", lambda reading: reading.quality is not Quality.GOOD)
-            mortal.start()
+            await trio.to_thread.run_sync(mortal.start)
             node.fault = NodeFault.NONE
             for asset_id in ("killed", "garbled"):
                 await until(asset_id, lambda reading: reading.quality is Quality.GOOD)
