@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from math import inf
@@ -14,19 +14,23 @@ import trio
 from rich.console import Console
 
 from dercp.cli.clock import utc_now_us
+from dercp.cli.demo_fleet import Devices, Fleet, OpcUaOrder, open_fleet, surface_places, surfaced
 from dercp.cli.output import counted
 from dercp.cli.parse import Address, Duration
-from dercp.cli.serve import Running, Serving, serving_headend, wait_agents
+from dercp.cli.serve import Running, Serving, see_free, serving_headend, wait_agents
 from dercp.cli.signals import stop_requests
 from dercp.cli.stores import Demand, StorePlan
-from dercp.edge.agent import run_agent
-from dercp.edge.config import Headend
+from dercp.edge.agent import Agent, run_agent
+from dercp.edge.config import Config, Headend
 from dercp.headend.settings import HeadendSettings
 from dercp.store.records import Purpose
 from sim.fleet import demo_fleet
 
 # The greeting waits for the agents, so that what it names can be used at once.
 CONNECTED_WITHIN_S = 5.0
+LISTENING_WITHIN_S = 15.0
+LOOK_EVERY_S = 0.1
+_FIRST = "demo-01-bess-1"
 
 
 class Demo(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +45,8 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
     demands: frozenset[Demand]
     duration: Duration | None
     seed: int
+    devices: Devices = Devices.SIMULATED
+    opcua: OpcUaOrder | None = None
 
     @property
     def assets(self) -> int:
@@ -50,6 +56,8 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
 
 async def run_demo(demo: Demo, console: Console) -> None:
     """Run until a signal comes or the duration is over; agents stop before the headend."""
+    if demo.opcua is not None:
+        await see_free(demo.opcua.address)
     with _data_directory(demo.data_dir) as directory:
         stores = StorePlan(
             data_dir=directory,
@@ -63,9 +71,15 @@ async def run_demo(demo: Demo, console: Console) -> None:
             serving_headend(serving, HeadendSettings(), stop) as running,
         ):
             began_s = trio.current_time()
-            async with trio.open_nursery() as agents:
-                await _start_agents(demo, running, agents)
-                _greet(demo, running, console)
+            configs = _configs(demo, running, directory)
+            # Agents go to their fallback when they end, so the devices end after them.
+            async with (
+                open_fleet(demo.devices, configs, directory) as fleet,
+                trio.open_nursery() as agents,
+            ):
+                await _start_agents(demo, fleet, running, agents)
+                surface = surface_places(demo.opcua, directory, _FIRST)
+                _greet(demo, running, [*surface, *fleet.places], console)
                 with trio.move_on_after(inf if demo.duration is None else demo.duration.seconds):
                     await stop.wait()
                 agents.cancel_scope.cancel("the demo is over")
@@ -82,24 +96,43 @@ def _data_directory(given: Path | None) -> Iterator[Path]:
         yield Path(path)
 
 
-async def _start_agents(demo: Demo, running: Running, agents: trio.Nursery) -> None:
-    """Start one agent per site, and wait until they are connected."""
+def _configs(demo: Demo, running: Running, directory: Path) -> list[Config]:
+    """One agent per site; the first one is what the site's SCADA speaks with."""
     headend = Headend(running.grpc.host, running.grpc.port, tls=None)
-    for config in demo_fleet(
+    first, *others = demo_fleet(
         headend, sites=demo.sites, assets_per_site=demo.assets_per_site, seed=demo.seed
-    ):
+    )
+    return [first if demo.opcua is None else surfaced(first, demo.opcua, directory), *others]
+
+
+async def _start_agents(demo: Demo, fleet: Fleet, running: Running, agents: trio.Nursery) -> None:
+    """Start one agent per site, and wait until they are connected."""
+    started: list[Agent] = [
         await agents.start(partial(run_agent, config, clock=utc_now_us, seed=demo.seed))
+        for config in fleet.configs
+    ]
     everyone = range(demo.sites, demo.sites + 1)
     await wait_agents(running.headend, everyone, within_s=CONNECTED_WITHIN_S)
+    if demo.opcua is not None:
+        await _wait_surface(started[0])
 
 
-def _greet(demo: Demo, running: Running, console: Console) -> None:
-    url, first = running.url, "demo-01-bess-1"
+async def _wait_surface(agent: Agent) -> None:
+    """Wait until the agent's OPC UA server listens, but no longer than that."""
+    with trio.move_on_after(LISTENING_WITHIN_S):
+        while agent.status().opcua is None:  # noqa: ASYNC110 - no event tells of it
+            await trio.sleep(LOOK_EVERY_S)
+
+
+def _greet(demo: Demo, running: Running, places: Iterable[str], console: Console) -> None:
+    url, first = running.url, _FIRST
+    listed = "".join(f"  {place}\n" for place in places)
     console.print(
         f"dercp demo: {counted(demo.sites, 'site')}, {counted(demo.assets, 'asset')}, "
         "one sample a second each\n"
         f"  API      {url}/docs\n"
         f"  gRPC     {running.grpc}\n"
+        f"{listed}"
         "In another terminal:\n"
         f"  latest   curl {url}/assets/{first}/telemetry\n"
         f"  follow   dercp watch --url {url}\n"

@@ -73,37 +73,60 @@ TlsClientCa = Annotated[
     typer.Option(metavar="FILE", help="CA (PEM): agents must show a certificate that it signed."),
 ]
 
+Sites = Annotated[int, typer.Option(metavar="N", min=1, max=99, help="Sites, 1 to 99.")]
+AssetsPerSite = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=200,
+        help="Assets of each, 1 to 200: battery, PV, wind, EV and so on.",
+    ),
+]
+DemoDir = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Keep the data here; else it goes with the demo."),
+]
+Lasts = Annotated[
+    Duration | None,
+    typer.Option(parser=parse_duration, metavar="DURATION", help="End after so long: 90s, 1h."),
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="The same seed gives the same weather.")]
+OpcUa = Annotated[
+    Address | None,
+    typer.Option(
+        parser=parse_address,
+        metavar="HOST:PORT",
+        help="Serve the first site's assets by OPC UA, on loopback; with --no-auth for "
+        "anonymous clients, also to write, else for trusted certificates, to read.",
+    ),
+]
+Field = Annotated[
+    bool,
+    typer.Option(
+        "--field",
+        help="Let the devices speak SunSpec, Modbus, OPC UA and, where mosquitto is "
+        "installed, Sparkplug B, each on a port of its own.",
+    ),
+]
+
 DEFAULT_HTTP = Address("127.0.0.1", 8080)
 DEFAULT_GRPC = Address("127.0.0.1", 50051)
 
 
 def demo(
-    sites: Annotated[int, typer.Option(metavar="N", min=1, max=99, help="Sites, 1 to 99.")] = 2,
-    assets_per_site: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=1,
-            max=200,
-            help="Assets of each, 1 to 200: battery, PV, wind, EV and so on.",
-        ),
-    ] = 4,
+    sites: Sites = 2,
+    assets_per_site: AssetsPerSite = 4,
     http: Http = DEFAULT_HTTP,
     grpc: Grpc = DEFAULT_GRPC,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Keep the data here; else it goes with the demo."),
-    ] = None,
+    data_dir: DemoDir = None,
     store_url: StoreUrl = None,
-    duration: Annotated[
-        Duration | None,
-        typer.Option(parser=parse_duration, metavar="DURATION", help="End after so long: 90s, 1h."),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(metavar="N", help="The same seed gives the same weather.")
-    ] = 1,
+    duration: Lasts = None,
+    seed: Seed = 1,
+    opcua: OpcUa = None,
     *,
-    no_auth: NoAuth = False,  # noqa: ARG001 - a demo has no other way yet
+    field: Field = False,
+    no_auth: NoAuth = False,
     verbose: Verbose = False,
 ) -> None:
     """Run a headend and some virtual sites on this machine, talking gRPC over loopback.
@@ -116,6 +139,8 @@ def demo(
     _only_loopback(http, "--http", "a demo has no authentication")
     _only_loopback(grpc, "--grpc", "a demo has no encryption")
     _two_ports(http, grpc)
+    if opcua is not None:
+        _only_loopback(opcua, "--opcua", "a demo has no users")
     with told():
         from dercp.cli.running import require_headend, run
 
@@ -123,9 +148,22 @@ def demo(
         from rich.console import Console
 
         from dercp.cli.demo import Demo, run_demo
+        from dercp.cli.demo_fleet import (
+            Devices,
+            OpcUaOrder,
+            Surface,
+            check_size,
+            require_packages,
+        )
         from dercp.cli.logs import configure_logs
         from dercp.cli.stores import reset_demand
 
+        devices = Devices.FIELD if field else Devices.SIMULATED
+        surface = None
+        if opcua is not None:
+            surface = OpcUaOrder(opcua, Surface.OPEN if no_auth else Surface.SECURED)
+        check_size(devices, sites=sites, assets_per_site=assets_per_site)
+        require_packages(devices, surface)
         # On a terminal the greeting is what matters, not who opened which device.
         quiet = logging.WARNING if sys.stderr.isatty() else logging.INFO
         configure_logs(logging.DEBUG if verbose else quiet)
@@ -139,6 +177,8 @@ def demo(
             demands=reset_demand(os.environ),
             duration=duration,
             seed=seed,
+            devices=devices,
+            opcua=surface,
         )
         run(lambda: run_demo(asked, Console()))
 
