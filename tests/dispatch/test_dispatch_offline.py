@@ -60,20 +60,35 @@ def test_a_setpoint_that_the_link_holds_until_it_is_stale_is_never_applied(
     in_virtual_time(SEED, story)
 
 
+async def sent_into_the_void(ends: TwoEnds) -> Dispatch:
+    """A dispatch whose agent died with it in its hands and came back after deliver_by, ended."""
+    ends.steps.plan(3, lambda: ends.edge.kill(30.0))
+    ends.steps.counts = True
+    taken = await ends.submit(request(1.0, lasts_s=600.0, deliver_within_s=20.0), "one")
+    await trio.sleep(60.0)
+    assert ends.steps.names[2] == "edge: dispatch has come"
+    assert ends.edge.is_live()
+    return await ends.wait_final(taken.dispatch_id, 800.0)
+
+
 def test_what_was_sent_into_the_void_is_not_sent_again_when_it_is_stale(tmp_path: Path) -> None:
-    """The agent died with the message in its hands, and is back after deliver_by."""
+    """Nor carried out."""
 
     async def story() -> None:
         async with two_ends(tmp_path) as ends:
-            ends.steps.plan(3, lambda: ends.edge.kill(30.0))
-            ends.steps.counts = True
-            taken = await ends.submit(request(1.0, lasts_s=600.0, deliver_within_s=20.0), "one")
-            await trio.sleep(60.0)
-            assert ends.edge.is_live()
-            assert ends.steps.names[2] == "edge: dispatch has come"
-            await trio.sleep(800.0)
-            assert ends.dispatch(taken.dispatch_id).is_final
+            assert (await sent_into_the_void(ends)).is_final
             assert ends.device.went_through() == [RELEASE]
+
+    in_virtual_time(SEED, story)
+
+
+@pytest.mark.xfail(strict=True, reason="the headend has no way to ask an edge for one dispatch")
+def test_what_was_sent_into_the_void_is_known_when_the_edge_is_back(tmp_path: Path) -> None:
+    """Its journal has never heard of it: so it has expired, and is not unknown for ever."""
+
+    async def story() -> None:
+        async with two_ends(tmp_path) as ends:
+            assert (await sent_into_the_void(ends)).state is DispatchState.EXPIRED
 
     in_virtual_time(SEED, story)
 
