@@ -76,7 +76,8 @@ def left_a_final_state(dispatch: Dispatch) -> bool:
 
 def _times_taken_up(told: Memory, setpoint_mw: float) -> int:
     """How often a device came to a setpoint from another one; said again, it is the same."""
-    return sum(what == setpoint_mw for what, _ in groupby(told, key=lambda each: each.what))
+    taken = (each.what for each in told if each.what != REFUSED)
+    return sum(what == setpoint_mw for what, _ in groupby(taken))
 
 
 def _ended_us(told: Memory, mine: Memory) -> int:

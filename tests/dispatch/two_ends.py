@@ -253,7 +253,12 @@ class EdgeEnd:
         """Live, die and live again."""
         while True:
             with trio.CancelScope() as self._life:
-                await self._live()
+                try:
+                    await self._live()
+                except* RuntimeError:
+                    # Killed while it starts: its supervisors take in nobody any more.
+                    if not self._life.cancel_called:
+                        raise
             died_us = headend_us()
             await trio.sleep(self._down_s)
             self.away.append((died_us, headend_us()))
