@@ -29,7 +29,6 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from pathlib import Path
 from time import perf_counter, time_ns
 from typing import Any, NamedTuple
@@ -44,13 +43,13 @@ from codec import rows_of, site
 from msgspec.structs import replace
 
 from dercp.link import ClientCall, LinkLimits, open_call
-from dercp.wire import CONNECT_PATH, v1
+from dercp.wire import CONNECT_PATH
 from dercp.wire.payload import RowDraft, encode_payload
 from dercp.wire.registration import encode_registration, registration_id
 from dercp.wire.v1 import edge_link_pb2 as upb
 
 HERE = Path(__file__).parent
-ACKED = int(v1.DispatchState.ACKED)
+ACKED = "DISPATCH_STATE_ACKED"
 START_WITHIN_S = 30.0
 # All agents in; the headend admits 200 new connections a second.
 CONNECT_WITHIN_S = 240.0
@@ -119,7 +118,7 @@ class Agent:
         self._name = f"agent-{site_number}-{number}"
         drawn = site(shape.assets_per_agent)
         assets = tuple(
-            replace(asset, asset_id=f"asset-{site_number}-{number}-{index}", sample_interval_s=60)
+            replace(asset, asset_id=f"asset-{site_number}-{number}-{index}", sample_interval_s=600)
             for index, asset in enumerate(drawn.assets)
         )
         registration = replace(drawn, site_id=f"site-{site_number}", assets=assets)
@@ -147,6 +146,9 @@ class Agent:
             payload=encode_payload(moment_us, rows),
         )
         await self._call.send(upb.Uplink(telemetry=batch).SerializeToString())
+        # Once it is acknowledged, it is what the assets can do.
+        while not upb.Downlink.FromString(await self._call.receive() or b"").telemetry_ack.ranges:
+            pass
 
     def take(self, messages: list[bytes]) -> None:
         """Accept what is an order."""
@@ -328,7 +330,7 @@ async def fan_out(running: Headend, shape: Shape) -> FanOut:
 
 async def _acked(client: httpx.AsyncClient) -> int:
     found = re.search(
-        r"^dercp_dispatches_acked_total (\S+)", (await client.get("/metrics")).text, re.M
+        r"^dercp_dispatches_acked_total (\S+)", (await client.get("/metrics")).text, re.MULTILINE
     )
     return round(float(found[1])) if found else 0
 
@@ -369,6 +371,9 @@ async def serve_with_grpcio(directory: Path) -> None:
         contexts.append(context)
         while (message := await context.read()) is not grpc.aio.EOF:
             uplink = upb.Uplink.FromString(message)
+            if uplink.HasField("telemetry"):
+                ack = upb.TelemetryAck(ranges=[upb.SequenceRange(first=1, last=1)])
+                await context.write(upb.Downlink(telemetry_ack=ack).SerializeToString())
             if uplink.HasField("dispatch_update"):
                 heard.put_nowait(uplink.dispatch_update.dispatch_id)
 

@@ -29,6 +29,8 @@ class Round:
         known_keys: Whose they are; those taken in this round included.
         answers: Who waits for which dispatch.
         deliveries: What goes out, and which way.
+        settled: Groups that follow what their parts came to.
+        postponed: Groups that shall follow later, and when (trio.current_time()).
         entries: The new lines of all timelines, in order.
         counts: What else is to be counted.
     """
@@ -42,6 +44,8 @@ class Round:
         self.known_keys: dict[str, IdempotencyRecord] = {}
         self.answers: list[tuple[Envelope[DeskMessage], Dispatch]] = []
         self.deliveries: dict[str, tuple[Route, Dispatch]] = {}
+        self.settled: set[str] = set()
+        self.postponed: dict[str, float] = {}
         self.entries: list[tuple[Dispatch, TimelineEntry]] = []
         self.counts: Counter[str] = Counter()
         self._changed: dict[str, Dispatch] = {}

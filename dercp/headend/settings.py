@@ -66,7 +66,7 @@ class HeadendSettings(msgspec.Struct, frozen=True, kw_only=True):
     # Dispatch messages waiting; a POST beyond is answered 503 with Retry-After, a session waits.
     desk_mailbox_max: int = 4_096
     # Decided together and made durable by one write.
-    desk_batch_max: int = 256
+    desk_batch_max: int = 1024
     # A POST not answered by then gets 503; its key makes a repetition safe.
     submit_within_s: float = 5.0
     # Dispatches that have not ended; a POST beyond is answered 503 with Retry-After.
