@@ -28,7 +28,7 @@ NODE = ("demo-02-ev-1", "demo-02-pv-1", "demo-02-wind-1")
 NEIGHBOURS = (BATTERY, "demo-01-pv-1", "demo-01-ev-1", OPCUA_BATTERY)
 # Unknown while nobody has set one, which is no fault.
 SETPOINT = "setpoint_mw"
-GONE_S = 3
+GONE_S = 2
 STARTS_WITHIN_S = 60
 
 
