@@ -64,8 +64,9 @@ def streamed(*told: Update) -> Iterator[tuple[str, list[Any]]]:
         try:
             asked.append(json.loads(await socket.get_message()))
             for each in told:
+                data = json.loads(bytes(each.data))
                 message = {"id": asked[-1]["id"], "event": each.event, "event_id": "e.1"}
-                await socket.send_message(json.dumps({**message, "data": json.loads(bytes(each.data))}))
+                await socket.send_message(json.dumps(message | {"data": data}))
             await socket.get_message()
         except ConnectionClosed:
             pass

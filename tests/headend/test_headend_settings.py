@@ -15,7 +15,7 @@ LIMITS = [name for name in HeadendSettings.__struct_fields__ if name != "tenant_
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_limit_is_enforced_by_some_part(name: str) -> None:
     """A number nobody reads is a promise nobody keeps."""
-    parts = [path for path in HEADEND.glob("*.py") if path.name != "settings.py"]
+    parts = [path for path in HEADEND.rglob("*.py") if path.name != "settings.py"]
     assert any(re.search(rf"settings\.{name}\b", path.read_text("utf-8")) for path in parts)
 
 
