@@ -20,7 +20,7 @@ FULL = "north-a-2"
 SHARE = 0.6
 # Of what was asked, in sum.
 WITHIN = 0.02
-LEASE_S = 8
+LEASE_S = 12
 
 
 def write_site(directory: Path, grpc: str, agent_id: str, charges_pct: list[float]) -> Path:
