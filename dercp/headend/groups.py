@@ -27,7 +27,6 @@ from dercp.model.dispatch import (
     Target,
     grouped,
     id_of,
-    placement_of,
     planned,
     submit,
     summarise,
@@ -77,12 +76,11 @@ class Groups:
         known = [each for each in parts if each is not None]
         if len(known) < len(parts):
             return ()  # the store has lost some; the parent then stands where it stood
-        parent = this.change(summarise(parent, known, this.now_us))
-        if parent.is_final:
+        before, parent = parent.placement, this.change(summarise(parent, known, this.now_us))
+        now = parent.placement
+        if parent.is_final or now is None:
             return ()
-        now = placement_of(parent, known)
-        if now != parent.placement:
-            parent = replace(parent, placement=now)
+        if now != before:
             this.keep(parent)
         if abs(now.failed_mw) <= SHORTFALL_MW or not _may_divide_anew(parent, known, this.now_us):
             return ()

@@ -34,7 +34,6 @@ from dercp.model.dispatch import (
     deliverable,
     grouped,
     next_deadline_us,
-    placement_of,
     planned,
     submit,
     summarise,
@@ -102,7 +101,8 @@ class Family:
 
     def megawatts(self) -> tuple[float, float, float, float]:
         """Placed, pending, failed, unplaced."""
-        now = placement_of(self.parent, self.children.values())
+        now = self.parent.placement
+        assert now is not None
         return now.placed_mw, now.pending_mw, now.failed_mw, now.unplaced_mw
 
 

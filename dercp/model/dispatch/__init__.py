@@ -52,7 +52,7 @@ from dercp.model.dispatch._events import (
     Tick,
     Undelivered,
 )
-from dercp.model.dispatch._group import grouped, placement_of, summarise
+from dercp.model.dispatch._group import grouped, summarise
 from dercp.model.dispatch._placement import Placement, Share, ShareState, placement, planned
 from dercp.model.dispatch._record import (
     FINAL,
@@ -137,7 +137,6 @@ __all__ = [
     "id_of",
     "next_deadline_us",
     "placement",
-    "placement_of",
     "planned",
     "submit",
     "summarise",

@@ -16,7 +16,7 @@ target the later one counts, unless that came to nothing, and the earlier one di
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -27,7 +27,7 @@ from dercp.model.dispatch._request import id_of
 from dercp.model.following import combined
 from dercp.model.reasons import DispatchReason
 
-__all__ = ["grouped", "placement_of", "summarise"]
+__all__ = ["grouped", "summarise"]
 
 _WORST_FIRST = (
     DispatchState.UNKNOWN,
@@ -65,16 +65,23 @@ def grouped(
 def summarise(parent: Dispatch, children: Iterable[Dispatch], now_us: int) -> Transition:
     """What the states of all its children make of a parent.
 
+    Its placement is told anew with its state. Without another state it follows silently: that
+    adds no line to the story.
+
     Raises:
         ValueError: These are not all of its children.
     """
     below = _in_order(parent, children)
     if not below:
         return Transition(parent)
-    counted = list(_by_target(below).values())
+    by_target = _by_target(below)
+    counted = list(by_target.values())
     state = _state(parent, below, counted)
     if state is parent.state:
-        return Transition(parent)
+        follows = parent.placement is not None and not parent.is_final
+        return Transition(
+            replace(parent, placement=_placement(parent, by_target)) if follows else parent
+        )
     entry = TimelineEntry(
         state=state,
         time_us=now_us,
@@ -87,23 +94,20 @@ def summarise(parent: Dispatch, children: Iterable[Dispatch], now_us: int) -> Tr
     told = replace(
         parent,
         ever_sent=parent.ever_sent or any(child.ever_sent for child in below),
-        placement=placement_of(parent, below),
+        placement=_placement(parent, by_target),
         outcome=combined(parent.request.setpoint_mw, outcomes),
     )
     return tell(told, entry)
 
 
-def placement_of(parent: Dispatch, children: Iterable[Dispatch]) -> Placement:
+def _placement(parent: Dispatch, by_target: Mapping[str, Dispatch]) -> Placement:
     """How the shares of a parent stand, by what all its children have come to.
 
     Those who were left out of the last split stay so.
-
-    Raises:
-        ValueError: These are not all of its children.
     """
     known = {} if parent.placement is None else {s.id: s for s in parent.placement.shares}
     shares = {key: s for key, s in known.items() if s.state is ShareState.EXCLUDED}
-    for key, child in _by_target(_in_order(parent, children)).items():
+    for key, child in by_target.items():
         limit = known[key].limit if key in known else ""
         shares.setdefault(key, _share(child, key, limit))
     round_ = 1 if parent.placement is None else parent.placement.round
@@ -143,9 +147,10 @@ def _state(parent: Dispatch, children: list[Dispatch], counted: list[Dispatch]) 
         return next(s for s in _WORST_FIRST if s in states) if may_end else parent.state
     if parent.is_final:
         return parent.state
-    reached = min((child.state for child in unfinished), key=PROGRESS.__getitem__)
+    states = {child.state for child in unfinished}
+    reached = min(states, key=PROGRESS.__getitem__)
     applied = PROGRESS[reached] >= PROGRESS[DispatchState.APPLIED]
-    if applied and any(child.state is DispatchState.DEVIATING for child in unfinished):
+    if applied and DispatchState.DEVIATING in states:
         reached = DispatchState.DEVIATING
     if reached is DispatchState.SUBMITTED and any(child.ever_sent for child in children):
         reached = DispatchState.SENT

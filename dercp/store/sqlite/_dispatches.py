@@ -17,11 +17,11 @@ from dercp.store.records import (
     IdempotencyRecord,
 )
 from dercp.store.sqlite._connection import Connection
-from dercp.store.sqlite._rows import insert, records, row_of, select
+from dercp.store.sqlite._rows import insert, insert_into, put_many, records, row_of, select
 from dercp.store.sqlite._writer import GroupWriter
 
-_PUT = f"""
-{insert(DispatchRow, "dispatch")}
+_PUT = insert_into(DispatchRow, "dispatch")
+_PUT_ANEW = """
 ON CONFLICT (dispatch_id) DO UPDATE SET
   state = excluded.state, final = excluded.final, until_us = excluded.until_us,
   body = excluded.body
@@ -58,7 +58,7 @@ class SqliteDispatchLedger:
         rows = [row_of(dispatch_row(dispatch)) for dispatch in dispatches]
 
         def put(db: apsw.Connection) -> None:
-            db.executemany(_PUT, rows)
+            put_many(db, _PUT, rows, _PUT_ANEW)
             for key in keys:
                 if db.execute(_PUT_KEY, row_of(key)).get is None:
                     taken = db.execute(_KEY, (key.tenant_id, key.key))

@@ -23,10 +23,15 @@ def select(kind: type[Record], table: str) -> str:
 def insert(kind: type[Record], table: str) -> str:
     """An INSERT of one record, to be bound to its `row_of`."""
     marks = ", ".join("?" for _ in kind.__struct_fields__)
-    return f"INSERT INTO {table} ({_columns(kind)}) VALUES ({marks})"  # noqa: S608  # the same
+    return f"{insert_into(kind, table)} VALUES ({marks})"
 
 
-def put_many(db: apsw.Connection, begin: str, rows: Sequence[Row]) -> None:
+def insert_into(kind: type[Record], table: str) -> str:
+    """The beginning of an INSERT, up to VALUES, of what `row_of` gives."""
+    return f"INSERT INTO {table} ({_columns(kind)})"
+
+
+def put_many(db: apsw.Connection, begin: str, rows: Sequence[Row], end: str = "") -> None:
     """Insert many rows in few steps of SQLite.
 
     Between two steps the thread gives the interpreter away, and a busy event loop gives it
@@ -36,13 +41,15 @@ def put_many(db: apsw.Connection, begin: str, rows: Sequence[Row]) -> None:
         db: The connection, on its thread.
         begin: The statement up to VALUES.
         rows: All of one width.
+        end: What follows the values.
     """
     done = 0
     for count in _ROWS_AT_ONCE:
         while len(rows) - done >= count:
             group = rows[done : done + count]
             mark = f"({', '.join('?' * len(group[0]))})"
-            db.execute(f"{begin} VALUES {', '.join([mark] * count)}", tuple(chain(*group)))
+            marks = ", ".join([mark] * count)
+            db.execute(f"{begin} VALUES {marks} {end}", tuple(chain(*group)))
             done += count
 
 
