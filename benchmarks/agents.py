@@ -37,8 +37,8 @@ from codec import rows_of, site
 from link import LIMITS, answer_on_stdin, write_tls_files
 
 from dercp.cli.collector import calm_the_collector
+from dercp.headend.agents.listener import Door
 from dercp.headend.headend import open_headend
-from dercp.headend.listener import Door
 from dercp.headend.settings import HeadendSettings
 from dercp.link import ClientCall, client_tls, open_call, server_tls
 from dercp.store.sqlite import open_history, open_sqlite

@@ -27,12 +27,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from msgspec.structs import replace
 
 from dercp.edge import run_agent
-from dercp.edge.config import Config
-from dercp.edge.config import Headend as Address
-from dercp.edge.outbox import Draft
-from dercp.edge.spool import in_line, open_spool
+from dercp.edge.config.settings import Config
+from dercp.edge.config.settings import Headend as Address
+from dercp.edge.spool.outbox import Draft
+from dercp.edge.spool.spool import in_line, open_spool
+from dercp.headend.agents.listener import Door
 from dercp.headend.headend import Headend, open_headend
-from dercp.headend.listener import Door
 from dercp.headend.settings import HeadendSettings
 from dercp.store import open_history, open_sqlite
 from dercp.wire.payload import RowDraft, encode_payload

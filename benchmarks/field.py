@@ -36,7 +36,7 @@ from adapters.modbus._options import PointMap, SetpointMap
 from adapters.modbus._registers import RegisterType
 from adapters.sunspec import SunSpecAdapter, SunSpecOptions
 from dercp.edge.agent import run_agent
-from dercp.edge.config import AssetConfig, Config, Headend
+from dercp.edge.config.settings import AssetConfig, Config, Headend
 from dercp.model.asset import AssetSpec
 from dercp.model.bounds import Bounds
 from dercp.model.guardrail import Guardrails

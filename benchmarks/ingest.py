@@ -18,11 +18,11 @@ from typing import cast
 import trio
 from codec import NOON_US, POINTS, rows_of, site
 
-from dercp.headend.facts import SessionFacts
-from dercp.headend.ingest import IngestFront
-from dercp.headend.intake import Intake, schema_of
+from dercp.headend.agents.facts import SessionFacts
+from dercp.headend.agents.intake import Intake, schema_of
+from dercp.headend.fleet.roster import Roster
+from dercp.headend.history.ingest import IngestFront
 from dercp.headend.messages import IngestMessage, SessionRef
-from dercp.headend.roster import Roster
 from dercp.headend.settings import HeadendSettings
 from dercp.store.ports import Registry
 from dercp.wire import v1

@@ -24,8 +24,8 @@ from asyncua import Client, ua
 
 from adapters import Readings
 from dercp.edge.agent import Agent, run_agent
-from dercp.edge.config import AssetConfig, Config, Headend, OpcUaConfig
-from dercp.edge.conversation import Line
+from dercp.edge.config.settings import AssetConfig, Config, Headend, OpcUaConfig
+from dercp.edge.uplink.conversation import Line
 from dercp.link import LinkUnreachable, Status
 from dercp.model.asset import AssetSpec
 from dercp.model.asset import standard_point as point

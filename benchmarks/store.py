@@ -41,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from postgres_server import PostgresServer, run_postgres
 
-from dercp.headend.projection import Projection
+from dercp.headend.history.projection import Projection
 from dercp.headend.settings import HeadendSettings
 from dercp.model.asset import AssetSpec, Registration, standard_point
 from dercp.model.dispatch import AssetTarget, Dispatch, DispatchRequest, submit

@@ -41,13 +41,13 @@ from dercp.api import (
 from dercp.api.live.follower import following
 from dercp.api.live.selection import StreamQuery
 from dercp.cli.collector import calm_the_collector
-from dercp.headend.book import DispatchBook
-from dercp.headend.feed import ChangeFeed
+from dercp.headend.dispatching.book import DispatchBook
+from dercp.headend.fleet.feed import ChangeFeed
+from dercp.headend.fleet.reader import RosterReader
+from dercp.headend.fleet.roster import Roster
+from dercp.headend.fleet.twin import Arrival, Link
 from dercp.headend.messages import SessionRef
-from dercp.headend.reader import RosterReader
-from dercp.headend.roster import Roster
 from dercp.headend.settings import HeadendSettings
-from dercp.headend.twin import Arrival, Link
 from dercp.model.asset import AssetSpec, PointSpec, Registration
 from dercp.model.points import Kind
 from dercp.wire.payload import PayloadSchema, RowDraft, encode_payload

@@ -5,7 +5,7 @@ from itertools import count, islice
 
 from msgspec.structs import replace
 
-from dercp.edge.config import AssetConfig, Config, Headend
+from dercp.edge.config.settings import AssetConfig, Config, Headend
 from dercp.model.asset import AssetSpec
 from dercp.model.bounds import Bounds
 from dercp.model.guardrail import Guardrails

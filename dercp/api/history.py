@@ -35,7 +35,7 @@ from dercp.api.problems import HISTORY_UNAVAILABLE, Refusal
 from dercp.api.resources import Page, PointName, moment, moment_or_none
 from dercp.api.routes import JSON, Call, Stream
 from dercp.headend.errors import HistoryUnavailable
-from dercp.headend.history_views import HistorySample, HistorySpan
+from dercp.headend.history.views import HistorySample, HistorySpan
 from dercp.model.resample import Bucket
 
 NDJSON = "application/x-ndjson"

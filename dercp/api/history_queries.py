@@ -16,7 +16,7 @@ from dercp.api.queries import (
     unknown_name,
 )
 from dercp.api.resources import micros, moment_or_none
-from dercp.headend.history_views import SampleKey
+from dercp.headend.history.views import SampleKey
 from dercp.model.asset import PointSpec
 
 DEFAULT_RANGE_US = 3_600_000_000

@@ -15,7 +15,7 @@ from dercp.api.resources import (
     quality_word,
     reason_words,
 )
-from dercp.headend.history_views import GapView, HistorySample
+from dercp.headend.history.views import GapView, HistorySample
 from dercp.model.quality import Quality
 from dercp.model.reading import Reading
 from dercp.model.resample import Bucket, Summary

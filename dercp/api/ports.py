@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from actors import Node
-from dercp.headend.changes import AgentChanged, DispatchChanged, Look, News, Sample, Subject
-from dercp.headend.history_views import (
+from dercp.headend.dispatching.record_views import DispatchRecord
+from dercp.headend.fleet.changes import AgentChanged, DispatchChanged, Look, News, Sample, Subject
+from dercp.headend.history.views import (
     BucketPage,
     GapViews,
     HistorySpan,
@@ -18,7 +19,6 @@ from dercp.headend.history_views import (
     SamplePage,
     SpoolAccount,
 )
-from dercp.headend.record_views import DispatchRecord
 from dercp.headend.views import (
     AgentView,
     AssetView,

@@ -16,7 +16,7 @@ from dercp.api.history_resources import (
     sample_resource,
 )
 from dercp.api.resources import PointName, Resource, moment, moment_or_none
-from dercp.headend.record_views import AssetRecord, DispatchRecord
+from dercp.headend.dispatching.record_views import AssetRecord, DispatchRecord
 
 # Encoded at a stretch: some 10 ms.
 SAMPLES_PER_CHUNK = 500

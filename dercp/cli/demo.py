@@ -21,7 +21,7 @@ from dercp.cli.serve import Running, Serving, see_free, serving_headend, wait_ag
 from dercp.cli.signals import stop_requests
 from dercp.cli.stores import Demand, StorePlan
 from dercp.edge.agent import Agent, run_agent
-from dercp.edge.config import Config, Headend
+from dercp.edge.config.settings import Config, Headend
 from dercp.headend.settings import HeadendSettings
 from dercp.store.records import Purpose
 from sim.fleet import demo_fleet

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from dercp.cli.clock import utc_now_us
 from dercp.cli.exits import CommandError, Exit
 from dercp.cli.parse import Address
-from dercp.edge.config import Config, OpcUaConfig, OpcUaFiles
+from dercp.edge.config.settings import Config, OpcUaConfig, OpcUaFiles
 
 if TYPE_CHECKING:
     from sim.field.demo import Field

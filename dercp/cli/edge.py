@@ -11,10 +11,10 @@ from dercp.cli.collector import calm_the_collector
 from dercp.cli.exits import CommandError, Exit
 from dercp.cli.signals import stop_requests
 from dercp.edge.agent import Agent, run_agent
-from dercp.edge.config import Config, TlsFiles
-from dercp.edge.config_loader import installed_adapters, load
-from dercp.edge.spool_opening import SpoolUnusable
-from dercp.edge.toml_reader import ConfigError
+from dercp.edge.config.loader import installed_adapters, load
+from dercp.edge.config.settings import Config, TlsFiles
+from dercp.edge.config.toml_reader import ConfigError
+from dercp.edge.spool.opening import SpoolUnusable
 from dercp.link import TlsFileError, client_tls
 
 log = structlog.get_logger()

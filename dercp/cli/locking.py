@@ -6,7 +6,7 @@ from rich.table import Table
 
 from dercp.cli.edge import load_config
 from dercp.cli.exits import CommandError, Exit
-from dercp.edge.lockout import Lock, LockoutError, LockoutFile, Lockouts
+from dercp.edge.asset.lockout import Lock, LockoutError, LockoutFile, Lockouts
 from dercp.model.time import format_rfc3339
 
 __all__ = ["lock_asset", "locks_of", "locks_table", "unlock_asset"]

@@ -22,8 +22,8 @@ from dercp.cli.exits import CommandError, Exit
 from dercp.cli.parse import Address
 from dercp.cli.signals import StopRequest, stop_requests
 from dercp.cli.stores import StorePlan, open_stores
+from dercp.headend.agents.listener import Door
 from dercp.headend.headend import Headend, open_headend
-from dercp.headend.listener import Door
 from dercp.headend.settings import HeadendSettings
 
 # After SIGTERM whoever sends work here has so long to see that /readyz says no,

@@ -206,7 +206,7 @@ def _one_of(option: str, word: str, words: "Collection[str]") -> str:
 
 
 def _scenario(path: Path | None) -> "Scenario":
-    from dercp.edge.toml_reader import ConfigError
+    from dercp.edge.config.toml_reader import ConfigError
     from sim.load.scenario import Scenario, read_scenario
 
     if path is None:

@@ -7,8 +7,8 @@ from rich.table import Table
 
 from dercp.cli.edge import load_config
 from dercp.cli.exits import CommandError, Exit
-from dercp.edge.spool_inspect import SpoolSummary, inspect_spool
-from dercp.edge.spool_opening import SpoolUnusable
+from dercp.edge.spool.inspecting import SpoolSummary, inspect_spool
+from dercp.edge.spool.opening import SpoolUnusable
 from dercp.model.time import format_rfc3339
 
 

@@ -14,8 +14,8 @@ import structlog
 import trio
 
 from dercp.cli.exits import CommandError, Exit
-from dercp.headend.draining import Drain
-from dercp.headend.projection import Projection
+from dercp.headend.history.draining import Drain
+from dercp.headend.history.projection import Projection
 from dercp.store.errors import StoreAway
 from dercp.store.records import Purpose
 from dercp.store.sqlite import (

@@ -5,11 +5,11 @@ without knowing of each other.
 """
 
 from dercp.edge.agent import Agent, run_agent
-from dercp.edge.config import Config
-from dercp.edge.config_loader import AdapterCatalog, check, installed_adapters, load
+from dercp.edge.config.loader import AdapterCatalog, check, installed_adapters, load
+from dercp.edge.config.settings import Config
+from dercp.edge.config.toml_reader import ConfigError
 from dercp.edge.status import AgentStatus
-from dercp.edge.toml_reader import ConfigError
-from dercp.edge.uplink import Dial
+from dercp.edge.uplink.uplink import Dial
 
 __all__ = [
     "AdapterCatalog",

@@ -42,30 +42,30 @@ from actors import (
     System,
     open_system,
 )
-from dercp.edge.bell import Bell
+from dercp.edge.asset.device import AssetMemory, DeviceActor, DeviceMessage, Reporting
+from dercp.edge.asset.kept_lease import revive
+from dercp.edge.asset.lease import Lease, Report
+from dercp.edge.asset.lease_keeper import Clocks, LeaseKeeper
+from dercp.edge.asset.lockout import LockoutFile, Lockouts
+from dercp.edge.asset.lockout_watch import LockoutWatch, locks_now
+from dercp.edge.asset.pace import Pace
 from dercp.edge.collector import Collector, FrameLimits
-from dercp.edge.config import AssetConfig, Config, Headend
-from dercp.edge.conversation import Topics
+from dercp.edge.config.settings import AssetConfig, Config, Headend
 from dercp.edge.desk import Desk, Taker
-from dercp.edge.device import AssetMemory, DeviceActor, DeviceMessage, Reporting
-from dercp.edge.headend_time import HeadendTime
 from dercp.edge.journal import Journal, Unended
-from dercp.edge.kept_lease import revive
-from dercp.edge.lease import Lease, Report
-from dercp.edge.lease_keeper import Clocks, LeaseKeeper
-from dercp.edge.lockout import LockoutFile, Lockouts
-from dercp.edge.lockout_watch import LockoutWatch, locks_now
-from dercp.edge.outbox_keeper import OutboxKeeper
-from dercp.edge.pace import Pace
-from dercp.edge.session import Live
-from dercp.edge.site import SiteActor, SiteMessage
-from dercp.edge.site_assets import SiteAssets
-from dercp.edge.site_keeper import KeptDispatch, SiteKeeper
-from dercp.edge.site_parts import parent_of
-from dercp.edge.spool import Spool, open_memory_outbox, open_spool
+from dercp.edge.site.assets import SiteAssets
+from dercp.edge.site.gateway import SiteActor, SiteMessage
+from dercp.edge.site.keeper import KeptDispatch, SiteKeeper
+from dercp.edge.site.parts import parent_of
+from dercp.edge.spool.outbox_keeper import OutboxKeeper
+from dercp.edge.spool.spool import Spool, open_memory_outbox, open_spool
 from dercp.edge.status import AgentStatus, AssetStatus, LeaseStatus, SessionStatus, UplinkStatus
 from dercp.edge.surfaces import Surfaces
-from dercp.edge.uplink import Dial, Uplink, UplinkHistory
+from dercp.edge.uplink.bell import Bell
+from dercp.edge.uplink.conversation import Topics
+from dercp.edge.uplink.headend_time import HeadendTime
+from dercp.edge.uplink.session import Live
+from dercp.edge.uplink.uplink import Dial, Uplink, UplinkHistory
 from dercp.link import client_tls, open_call
 from dercp.model.dispatch import DispatchReason, Failed
 from dercp.model.time import Clock

@@ -6,7 +6,7 @@ from typing import Final
 import trio
 
 from actors import Actor, Context
-from dercp.edge.outbox import Draft, Outbox
+from dercp.edge.spool.outbox import Draft, Outbox
 from dercp.wire.envelope import CONTROL_BYTES_MAX
 from dercp.wire.payload import RowDraft, encode_payload
 

@@ -7,10 +7,10 @@ import msgspec
 import structlog
 
 from actors import Ref
-from dercp.edge.device import Cancel, DeviceMessage
+from dercp.edge.asset.device import Cancel, DeviceMessage
+from dercp.edge.asset.lease import Report
 from dercp.edge.journal import Journal
-from dercp.edge.lease import Report
-from dercp.edge.site import SiteMessage
+from dercp.edge.site.gateway import SiteMessage
 from dercp.edge.telling import told
 from dercp.model.dispatch import (
     AssetTarget,

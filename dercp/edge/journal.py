@@ -14,9 +14,9 @@ import structlog
 import trio
 from msgspec.structs import replace
 
-from dercp.edge.kept_lease import KeptLease, keep
-from dercp.edge.lease import Lease, Report
-from dercp.edge.site_parts import KeptShares, parent_of
+from dercp.edge.asset.kept_lease import KeptLease, keep
+from dercp.edge.asset.lease import Lease, Report
+from dercp.edge.site.parts import KeptShares, parent_of
 from dercp.model.dispatch import FINAL, DispatchRequest, DispatchState
 from dercp.model.time import Clock, us_from_s
 

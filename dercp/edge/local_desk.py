@@ -12,12 +12,12 @@ import msgspec
 import structlog
 import trio
 
+from dercp.edge.asset.device import AssetMemory
+from dercp.edge.asset.lease import Book, Lease, Report, leases_of
 from dercp.edge.desk import Desk
-from dercp.edge.device import AssetMemory
 from dercp.edge.journal import Journal
-from dercp.edge.lease import Book, Lease, Report, leases_of
-from dercp.edge.site_keeper import SiteKeeper
-from dercp.edge.site_parts import parent_of
+from dercp.edge.site.keeper import SiteKeeper
+from dercp.edge.site.parts import parent_of
 from dercp.model.dispatch import (
     Acked,
     AssetTarget,

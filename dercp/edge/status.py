@@ -2,9 +2,9 @@
 
 import msgspec
 
-from dercp.edge.device_connection import ConnectionStatistics
+from dercp.edge.asset.connection import ConnectionStatistics
 from dercp.edge.journal import JournalStatistics
-from dercp.edge.outbox import OutboxStatistics
+from dercp.edge.spool.outbox import OutboxStatistics
 
 __all__ = [
     "AgentStatus",

@@ -6,13 +6,13 @@ from typing import NoReturn
 import structlog
 
 from actors import ChildSpec
-from dercp.edge.config import Config, OpcUaConfig
+from dercp.edge.asset.device import AssetMemory
+from dercp.edge.asset.lease_keeper import Clocks
+from dercp.edge.config.settings import Config, OpcUaConfig
 from dercp.edge.desk import Desk
-from dercp.edge.device import AssetMemory
 from dercp.edge.journal import Journal
-from dercp.edge.lease_keeper import Clocks
 from dercp.edge.local_desk import LocalDesk
-from dercp.edge.site_keeper import SiteKeeper
+from dercp.edge.site.keeper import SiteKeeper
 from dercp.edge.status import OpcUaStatus
 
 __all__ = ["Surfaces"]

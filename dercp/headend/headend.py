@@ -19,23 +19,23 @@ from actors import (
     open_system,
 )
 from dercp.headend import parts
-from dercp.headend.desk_front import DeskFront
-from dercp.headend.dispatch_reader import DispatchReader
-from dercp.headend.history_reader import HistoryReader
+from dercp.headend.dispatching.front import DeskFront
+from dercp.headend.dispatching.reader import DispatchReader
+from dercp.headend.dispatching.recorder import Recorder
+from dercp.headend.fleet.reader import RosterReader
+from dercp.headend.history.reader import HistoryReader
 from dercp.headend.messages import DrainAgent
 from dercp.headend.operations import HeadendOperations
 from dercp.headend.parts import Ground
 from dercp.headend.patience import until_it_answers
-from dercp.headend.reader import RosterReader
-from dercp.headend.recorder import Recorder
 from dercp.headend.supervision import RESTART
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from actors import Event, System
-    from dercp.headend.draining import Drain
-    from dercp.headend.listener import Door
+    from dercp.headend.agents.listener import Door
+    from dercp.headend.history.draining import Drain
     from dercp.headend.messages import DeskRef
     from dercp.headend.settings import HeadendSettings
     from dercp.model.time import Clock

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from actors import Question, Ref
-from dercp.headend.facts import SessionFacts
-from dercp.headend.twin import Link, Twin
+from dercp.headend.agents.facts import SessionFacts
+from dercp.headend.fleet.twin import Link, Twin
 from dercp.model.asset import Registration
 from dercp.model.dispatch import Dispatch, DispatchEvent, DispatchRequest
 from dercp.model.schedule import Schedule

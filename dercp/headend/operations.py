@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from actors import Event, Node, Ref, System
-    from dercp.headend.facts import SessionFacts
-    from dercp.headend.gate import Gate
-    from dercp.headend.listener import Door
+    from dercp.headend.agents.facts import SessionFacts
+    from dercp.headend.agents.gate import Gate
+    from dercp.headend.agents.listener import Door
     from dercp.headend.parts import Ground
     from dercp.headend.views import SpoolView
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors import ChildSpec, MailboxSpec, OnFull, SupervisorRef
-from dercp.headend.ageing import AgeingActor
-from dercp.headend.archive import Archive
-from dercp.headend.book import DispatchBook
-from dercp.headend.desk import DeskActor
-from dercp.headend.draining import Drain, DrainingActor
-from dercp.headend.feed import ChangeFeed
-from dercp.headend.fleet import FleetActor
-from dercp.headend.gate import Gate
-from dercp.headend.ingest import IngestActor, IngestFront
-from dercp.headend.intake import Intake
-from dercp.headend.listener import Door, ListenerActor
+from dercp.headend.agents.gate import Gate
+from dercp.headend.agents.intake import Intake
+from dercp.headend.agents.listener import Door, ListenerActor
+from dercp.headend.dispatching.book import DispatchBook
+from dercp.headend.dispatching.desk import DeskActor
+from dercp.headend.dispatching.planner import Planner
+from dercp.headend.dispatching.portfolios import Portfolios
+from dercp.headend.fleet.feed import ChangeFeed
+from dercp.headend.fleet.fleet import FleetActor
+from dercp.headend.fleet.roster import Roster
+from dercp.headend.history.ageing import AgeingActor
+from dercp.headend.history.archive import Archive
+from dercp.headend.history.draining import Drain, DrainingActor
+from dercp.headend.history.ingest import IngestActor, IngestFront
 from dercp.headend.messages import DeskMessage, DeskRef, FleetMessage, FleetRef, IngestMessage
-from dercp.headend.planner import Planner
-from dercp.headend.portfolios import Portfolios
-from dercp.headend.roster import Roster
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from adapters.modbus import ModbusAdapter
 from adapters.opcua import OpcUaAdapter
 from adapters.sunspec import SunSpecAdapter, SunSpecOptions
-from dercp.edge.config import AssetConfig, Config, Revert
+from dercp.edge.config.settings import AssetConfig, Config, Revert
 from dercp.model.asset import AssetSpec
 from dercp.model.points import Kind
 from sim.field.ailing import Ailing, serve_ailing

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from adapters.mqtt import MqttAdapter
 from adapters.mqtt.sparkplug_topics import NodeId
-from dercp.edge.config import AssetConfig
+from dercp.edge.config.settings import AssetConfig
 from dercp.model.asset import AssetSpec, FallbackValue
 from sim.field.broker import Broker
 from sim.field.sparkplug import SETPOINT, VirtualNode, metric_of, serve_sparkplug

@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from adapters import Adapter
-from dercp.edge.config import AssetConfig
+from dercp.edge.config.settings import AssetConfig
 from dercp.model.asset import AssetSpec
 from dercp.model.points import Kind
 from sim.options import SimulatedOptions

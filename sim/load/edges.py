@@ -8,8 +8,8 @@ from typing import Final
 import trio
 
 from dercp.edge.agent import Agent, run_agent
-from dercp.edge.config import Config
-from dercp.edge.conversation import Line
+from dercp.edge.config.settings import Config
+from dercp.edge.uplink.conversation import Line
 from dercp.model.time import Clock
 from sim.load.accounts import SpoolLedger
 from sim.load.latency import Latencies

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from dercp.edge.config import Config, Headend, TlsFiles
-from dercp.edge.spool_settings import SpoolSettings
+from dercp.edge.config.settings import Config, Headend, TlsFiles
+from dercp.edge.spool.settings import SpoolSettings
 from dercp.model.asset import AssetSpec, Registration
 from dercp.model.points import Kind
 from sim.adapter import SimulatedAdapter

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from dercp.edge.toml_reader import ConfigError, Fault, convert, read_document
+from dercp.edge.config.toml_reader import ConfigError, Fault, convert, read_document
 from sim.load.outages import Outage, Seconds, Share
 
 __all__ = ["Devices", "DispatchStorm", "Mix", "Scenario", "Weather", "read_scenario"]
@@ -71,7 +71,7 @@ def read_scenario(path: Path) -> Scenario:
     """Read a scenario's file.
 
     Raises:
-        dercp.edge.toml_reader.ConfigError: With all that is wrong in it.
+        dercp.edge.config.toml_reader.ConfigError: With all that is wrong in it.
     """
     faults: list[Fault] = []
     scenario = convert(read_document(path), Scenario, "", faults)

@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeAlias
 import trio
 from google.protobuf.message import DecodeError
 
-from dercp.edge.conversation import Line
+from dercp.edge.uplink.conversation import Line
 from dercp.wire.v1 import edge_link_pb2 as upb
 
 __all__ = ["Awaited", "WatchedLine", "Watcher"]

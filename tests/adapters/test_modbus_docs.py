@@ -11,7 +11,7 @@ from adapters.modbus import ModbusOptions
 from adapters.modbus._options import EnableMap, PointMap, SetpointMap
 from adapters.sunspec import SunSpecOptions
 from adapters.sunspec._mapping import MEASURED
-from dercp.edge.toml_reader import Fault, convert
+from dercp.edge.config.toml_reader import Fault, convert
 
 PAGE = (Path(__file__).parents[2] / "docs" / "edge.md").read_text(encoding="utf-8")
 

@@ -15,7 +15,7 @@ from adapters import DeviceError, Readings
 from adapters.sunspec import SunSpecOptions
 from adapters.sunspec._device import SunSpecAdapter, SunSpecDevice
 from dercp.edge.agent import Agent, run_agent
-from dercp.edge.config import AssetConfig, Config, Headend
+from dercp.edge.config.settings import AssetConfig, Config, Headend
 from dercp.model.asset import AssetSpec
 from dercp.model.bounds import Bounds
 from dercp.model.guardrail import Guardrails

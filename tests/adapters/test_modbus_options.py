@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from adapters.modbus import ModbusOptions
-from dercp.edge.toml_reader import Fault, convert
+from dercp.edge.config.toml_reader import Fault, convert
 
 GOOD = """
 host = "10.0.0.5"

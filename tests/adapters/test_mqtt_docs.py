@@ -16,7 +16,7 @@ from adapters.mqtt._options import (
     TopicMap,
     TopicSetpoint,
 )
-from dercp.edge.toml_reader import Fault, convert
+from dercp.edge.config.toml_reader import Fault, convert
 
 PAGE = (Path(__file__).parents[2] / "docs" / "edge.md").read_text(encoding="utf-8")
 

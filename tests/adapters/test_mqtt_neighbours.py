@@ -20,7 +20,7 @@ from adapters import Device, Readings
 from adapters.mqtt import MqttAdapter, MqttOptions
 from adapters.mqtt.sparkplug_topics import NodeId
 from dercp.edge.agent import Agent, run_agent
-from dercp.edge.config import AssetConfig, Config, Headend
+from dercp.edge.config.settings import AssetConfig, Config, Headend
 from dercp.model.asset import AssetSpec, standard_point
 from dercp.model.bounds import Bounds
 from dercp.model.guardrail import Guardrails

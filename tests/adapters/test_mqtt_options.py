@@ -9,7 +9,7 @@ import pytest
 from adapters import DeviceError
 from adapters.mqtt import MqttOptions
 from adapters.mqtt._options import BrokerOptions
-from dercp.edge.toml_reader import Fault, convert
+from dercp.edge.config.toml_reader import Fault, convert
 
 JSON: dict[str, Any] = {"points": [{"point": "soc_pct", "topic": "bess/soc"}]}
 SPARKPLUG: dict[str, Any] = {

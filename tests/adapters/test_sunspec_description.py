@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from adapters.sunspec import SunSpecOptions, describe
 from dercp.cli import app
-from dercp.edge.config_loader import check, installed_adapters, load
+from dercp.edge.config.loader import check, installed_adapters, load
 from dercp.model.asset import AssetSpec
 from sim.field.modbus_sunspec import sunspec_device
 from sim.options import SimulatedOptions

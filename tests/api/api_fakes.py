@@ -7,17 +7,7 @@ from quart_trio import QuartTrio
 
 from actors import MailboxStatistics, Node, State
 from dercp.api import ApiSettings, LiveStream, create_app
-from dercp.headend.changes import (
-    AgentChanged,
-    AssetChanged,
-    DispatchChanged,
-    Fact,
-    Layout,
-    Look,
-    News,
-    Sample,
-    Subject,
-)
+from dercp.headend.dispatching.record_views import DispatchRecord
 from dercp.headend.errors import (
     DeskBusy,
     DispatchEnded,
@@ -30,7 +20,18 @@ from dercp.headend.errors import (
     UnknownDispatch,
     UnknownTarget,
 )
-from dercp.headend.history_views import (
+from dercp.headend.fleet.changes import (
+    AgentChanged,
+    AssetChanged,
+    DispatchChanged,
+    Fact,
+    Layout,
+    Look,
+    News,
+    Sample,
+    Subject,
+)
+from dercp.headend.history.views import (
     BucketPage,
     GapView,
     GapViews,
@@ -41,7 +42,6 @@ from dercp.headend.history_views import (
     SamplePage,
     SpoolAccount,
 )
-from dercp.headend.record_views import DispatchRecord
 from dercp.headend.views import (
     AgentStatus,
     AgentView,

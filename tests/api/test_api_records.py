@@ -6,8 +6,8 @@ from api_fakes import NOW_US, FakeHeadend, gap
 from msgspec.structs import replace
 
 from dercp.api.record_resources import SAMPLES_PER_CHUNK
-from dercp.headend.history_views import HistorySample, SampleKey
-from dercp.headend.record_views import AssetRecord, DispatchRecord
+from dercp.headend.dispatching.record_views import AssetRecord, DispatchRecord
+from dercp.headend.history.views import HistorySample, SampleKey
 from dercp.model.asset import standard_point
 from dercp.model.reading import Reading
 

@@ -14,7 +14,13 @@ from dercp.api.live.events import Event
 from dercp.api.live.follower import Follower, following
 from dercp.api.live.selection import StreamQuery, Topic
 from dercp.api.live.stream import LiveStream, TooManyClients
-from dercp.headend.changes import AgentChanged, AssetChange, AssetChanged, DispatchChanged, Subject
+from dercp.headend.fleet.changes import (
+    AgentChanged,
+    AssetChange,
+    AssetChanged,
+    DispatchChanged,
+    Subject,
+)
 from dercp.model.dispatch import AssetTarget, DispatchRequest, submit
 from dercp.model.points import Kind
 

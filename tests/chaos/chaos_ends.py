@@ -17,10 +17,10 @@ from msgspec.structs import replace
 
 from adapters import Readings
 from dercp.edge.agent import run_agent
-from dercp.edge.config import AssetConfig, Config, Headend
-from dercp.edge.spool_settings import SpoolSettings, Sync
+from dercp.edge.config.settings import AssetConfig, Config, Headend
+from dercp.edge.spool.settings import SpoolSettings, Sync
+from dercp.headend.agents.listener import Door
 from dercp.headend.headend import open_headend
-from dercp.headend.listener import Door
 from dercp.headend.settings import HeadendSettings
 from dercp.model.asset import AssetSpec
 from dercp.model.bounds import Bounds

@@ -20,7 +20,7 @@ from memory_store import open_memory_history
 
 from actors.testing import run_deterministic
 from dercp.headend.errors import DeskBusy, UnknownTarget
-from dercp.headend.history_views import HistorySpan, SampleKey
+from dercp.headend.history.views import HistorySpan, SampleKey
 from dercp.model.dispatch import AssetTarget, DispatchRequest
 from dercp.model.latest import STALE_INTERVALS
 from dercp.model.time import us_from_s
@@ -58,7 +58,7 @@ def live(plan: Plan) -> Outcome:
     chance = seeded(plan.seed, "names")
     with ExitStack() as held:
         directory = Path(held.enter_context(tempfile.TemporaryDirectory()))
-        held.enter_context(patch("dercp.edge.spool_file.RESERVE_BYTES", RESERVE_BYTES))
+        held.enter_context(patch("dercp.edge.spool.file.RESERVE_BYTES", RESERVE_BYTES))
         held.enter_context(patch("secrets.token_hex", lambda size: chance.randbytes(size).hex()))
         held.enter_context(_no_collector())
         return run_deterministic(plan.seed, Run(plan, directory).live)

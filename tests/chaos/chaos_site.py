@@ -17,11 +17,11 @@ from mortal_disk import MortalDisk
 from actors import Crashed, Escalated, Event, open_system
 from adapters import Readings
 from dercp.edge.agent import Agent
-from dercp.edge.bell import Bell
-from dercp.edge.config import Config, Headend
-from dercp.edge.outbox import Batch
-from dercp.edge.spool import Spool, in_line, open_memory_outbox, open_spool
-from dercp.edge.spool_settings import SpoolSettings
+from dercp.edge.config.settings import Config, Headend
+from dercp.edge.spool.outbox import Batch
+from dercp.edge.spool.settings import SpoolSettings
+from dercp.edge.spool.spool import Spool, in_line, open_memory_outbox, open_spool
+from dercp.edge.uplink.bell import Bell
 from dercp.link import ClientCall, open_call_over
 from dercp.model.time import us_from_s
 from dercp.wire import CONNECT_PATH

@@ -17,10 +17,10 @@ from trio.testing import MockClock
 
 from actors import open_system
 from dercp.edge.agent import Agent
-from dercp.edge.bell import Bell
-from dercp.edge.config import Config, Headend
-from dercp.edge.outbox import Draft
-from dercp.edge.spool import Spool, open_memory_outbox
+from dercp.edge.config.settings import Config, Headend
+from dercp.edge.spool.outbox import Draft
+from dercp.edge.spool.spool import Spool, open_memory_outbox
+from dercp.edge.uplink.bell import Bell
 from dercp.link import ClientCall, open_call_over
 from dercp.wire import CONNECT_PATH
 from dercp.wire.payload import RowDraft, encode_payload

@@ -14,9 +14,9 @@ from memory_store import MemoryDisk, open_memory_history
 from actors.testing import run_deterministic
 from dercp.edge import agent as agent_module
 from dercp.edge.agent import Agent, run_agent
-from dercp.edge.config import Config, Headend
-from dercp.edge.spool import in_line, open_spool
-from dercp.edge.uplink import Dial
+from dercp.edge.config.settings import Config, Headend
+from dercp.edge.spool.spool import in_line, open_spool
+from dercp.edge.uplink.uplink import Dial
 from dercp.link import ClientCall, LinkUnreachable, Status, open_call_over
 from dercp.model.time import us_from_s
 from dercp.wire import CONNECT_PATH

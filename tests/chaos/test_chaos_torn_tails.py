@@ -17,14 +17,14 @@ import structlog
 from history_samples import EVER, frame
 from outbox_plant import draft
 
-from dercp.edge.outbox import Batch, DropReason
-from dercp.edge.spool_file import SpoolFile
-from dercp.edge.spool_job import Job
-from dercp.edge.spool_mark import RESERVED, Mark, _encoded, boot_id, read_mark
-from dercp.edge.spool_opening import Opened, Place, SpoolPaths, open_on_disk
-from dercp.edge.spool_records import NO_LIMITS
-from dercp.edge.spool_rows import READ, parcel_of
-from dercp.edge.spool_settings import Sync
+from dercp.edge.spool.file import SpoolFile
+from dercp.edge.spool.job import Job
+from dercp.edge.spool.mark import RESERVED, Mark, _encoded, boot_id, read_mark
+from dercp.edge.spool.opening import Opened, Place, SpoolPaths, open_on_disk
+from dercp.edge.spool.outbox import Batch, DropReason
+from dercp.edge.spool.records import NO_LIMITS
+from dercp.edge.spool.rows import READ, parcel_of
+from dercp.edge.spool.settings import Sync
 from dercp.model.completeness import Stretch, complete_until, joined
 from dercp.store import HistoryLimits, open_history
 from dercp.store.records import Purpose
@@ -65,7 +65,7 @@ class UnsyncedFile(apsw.VFSFile):
 def _swift() -> Iterator[None]:
     """A disk without fsync, and no reserve to write at each opening."""
     vfs = Unsynced()
-    with patch("dercp.edge.spool_file.RESERVE_BYTES", 16):
+    with patch("dercp.edge.spool.file.RESERVE_BYTES", 16):
         yield
     vfs.unregister()
 

@@ -8,7 +8,7 @@ from dercp.cli import demo_fleet
 from dercp.cli.demo_fleet import Devices, OpcUaOrder, Surface
 from dercp.cli.exits import CommandError, Exit
 from dercp.cli.parse import Address
-from dercp.edge.config import Headend
+from dercp.edge.config.settings import Headend
 from sim.fleet import demo_fleet as simulated_fleet
 
 ORDER = OpcUaOrder(Address("127.0.0.1", 4840), Surface.SECURED)

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from dercp.cli import app
 from dercp.cli.exits import Exit
 from dercp.cli.spool import spool_table
-from dercp.edge.spool_inspect import ReasonSummary, SpoolSummary
+from dercp.edge.spool.inspecting import ReasonSummary, SpoolSummary
 
 SITE = """
 [agent]

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from dercp.edge.lease import TOUCH_S
+from dercp.edge.asset.lease import TOUCH_S
 from dercp.model.dispatch import FINAL, Dispatch, DispatchState, Source
 from dercp.model.time import us_from_s
 

@@ -17,15 +17,15 @@ from edge_plant import START_US, FakeDevice, asset_config
 
 from actors import Ref
 from adapters import DeviceError
+from dercp.edge.asset.device import Cancel, DeviceMessage
+from dercp.edge.asset.kept_lease import revive
+from dercp.edge.asset.lease import Lease, Report, leases_of
+from dercp.edge.asset.lease_keeper import Clocks, LeaseKeeper
+from dercp.edge.asset.port import DevicePort
 from dercp.edge.desk import Desk, Taker
-from dercp.edge.device import Cancel, DeviceMessage
-from dercp.edge.device_port import DevicePort
-from dercp.edge.headend_time import HeadendTime
 from dercp.edge.journal import Journal, Unended
-from dercp.edge.kept_lease import revive
-from dercp.edge.lease import Lease, Report, leases_of
-from dercp.edge.lease_keeper import Clocks, LeaseKeeper
-from dercp.edge.uplink_messages import report_message
+from dercp.edge.uplink.headend_time import HeadendTime
+from dercp.edge.uplink.messages import report_message
 from dercp.model.dispatch import (
     Cancelled,
     Dispatch,

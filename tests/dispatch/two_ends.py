@@ -26,10 +26,10 @@ from mortal_disk import MortalDisk
 from actors import Crashed, Escalated, Event, RestartsExceeded, open_system
 from actors.testing import run_deterministic
 from dercp.edge.agent import Agent
-from dercp.edge.bell import Bell
-from dercp.edge.config import Config, Headend
-from dercp.edge.spool import in_line, open_spool
-from dercp.edge.spool_settings import SpoolSettings
+from dercp.edge.config.settings import Config, Headend
+from dercp.edge.spool.settings import SpoolSettings
+from dercp.edge.spool.spool import in_line, open_spool
+from dercp.edge.uplink.bell import Bell
 from dercp.headend.errors import DeskBusy, StoreAwaited, UnknownTarget
 from dercp.link import ClientCall, LinkUnreachable, Status, open_call_over
 from dercp.model.dispatch import AssetTarget, Dispatch, DispatchRequest
@@ -426,7 +426,7 @@ def in_virtual_time(seed: int, story: Callable[[], Awaitable[T]]) -> T:
     """Live through a story; the same seed gives the same one, to the message."""
     chance = Random(seed)
     with ExitStack() as held:
-        held.enter_context(patch("dercp.edge.spool_file.RESERVE_BYTES", RESERVE_BYTES))
+        held.enter_context(patch("dercp.edge.spool.file.RESERVE_BYTES", RESERVE_BYTES))
         held.enter_context(patch("secrets.token_hex", lambda size: chance.randbytes(size).hex()))
         held.enter_context(_no_collector())
         return run_deterministic(seed, story)

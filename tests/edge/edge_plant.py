@@ -10,7 +10,7 @@ import trio
 from msgspec.structs import replace
 
 from adapters import Readings
-from dercp.edge.config import AssetConfig, Config, Headend
+from dercp.edge.config.settings import AssetConfig, Config, Headend
 from dercp.link import LinkBroken, LinkError, LinkUnreachable, Status
 from dercp.model.asset import AssetSpec, Fallback, RegistrationLimits, standard_point
 from dercp.model.bounds import Bounds

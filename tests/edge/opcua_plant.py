@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from adapters._bridge import Bridge, open_bridge
 from dercp.edge.agent import Agent, run_agent
-from dercp.edge.config import Config, OpcUaConfig
+from dercp.edge.config.settings import Config, OpcUaConfig
 
 T = TypeVar("T")
 

@@ -8,9 +8,9 @@ from typing import Protocol
 import structlog
 import trio
 
-from dercp.edge.outbox import Batch, Draft, Gap, Lane, Outbox, Outgoing, Sequences
-from dercp.edge.spool import Spool, in_line, open_memory_outbox, open_spool
-from dercp.edge.spool_settings import SpoolSettings
+from dercp.edge.spool.outbox import Batch, Draft, Gap, Lane, Outbox, Outgoing, Sequences
+from dercp.edge.spool.settings import SpoolSettings
+from dercp.edge.spool.spool import Spool, in_line, open_memory_outbox, open_spool
 
 LOG = structlog.get_logger()
 REGISTRATION_ID = bytes(16)

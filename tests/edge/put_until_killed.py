@@ -12,9 +12,9 @@ import structlog
 import trio
 from outbox_plant import draft
 
-from dercp.edge.outbox import Batch
-from dercp.edge.spool import Spool, open_spool
-from dercp.edge.spool_settings import SpoolSettings
+from dercp.edge.spool.outbox import Batch
+from dercp.edge.spool.settings import SpoolSettings
+from dercp.edge.spool.spool import Spool, open_spool
 
 
 async def main(directory: Path) -> None:

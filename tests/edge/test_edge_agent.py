@@ -27,11 +27,11 @@ from adapters import DeviceError
 from dercp.edge import agent as agent_module
 from dercp.edge import journal
 from dercp.edge.agent import Agent, run_agent
-from dercp.edge.config import AssetConfig
+from dercp.edge.asset.connection import ConnectionState
+from dercp.edge.asset.device import DeviceActor
+from dercp.edge.config.settings import AssetConfig
 from dercp.edge.desk import Desk
-from dercp.edge.device import DeviceActor
-from dercp.edge.device_connection import ConnectionState
-from dercp.edge.spool import open_memory_outbox
+from dercp.edge.spool.spool import open_memory_outbox
 from dercp.link import LinkError
 from dercp.model.asset import Fallback, FallbackValue
 from dercp.model.bounds import Bounds

@@ -5,8 +5,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dercp.edge.approach import Approach, Move
-from dercp.edge.lease import Lease
+from dercp.edge.asset.approach import Approach, Move
+from dercp.edge.asset.lease import Lease
 from dercp.model.bounds import Bounds
 from dercp.model.guardrail import Condition, Guardrails, OnLimit
 from dercp.model.ramp import RAMP_STEP_S

@@ -11,10 +11,10 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dercp.edge.config import RemoteControl, Revert
-from dercp.edge.config_loader import check, installed_adapters, load
-from dercp.edge.spool_policy import Policy
-from dercp.edge.spool_settings import SpoolSettings, Sync
+from dercp.edge.config.loader import check, installed_adapters, load
+from dercp.edge.config.settings import RemoteControl, Revert
+from dercp.edge.spool.policy import Policy
+from dercp.edge.spool.settings import SpoolSettings, Sync
 from dercp.model.asset import FallbackValue
 from dercp.model.bounds import Bounds
 from dercp.model.guardrail import Remote

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dercp.edge import config_loader
-from dercp.edge.config_loader import installed_adapters, load
-from dercp.edge.site_file import (
+from dercp.edge.config import loader as config_loader
+from dercp.edge.config.loader import installed_adapters, load
+from dercp.edge.config.site_file import (
     AgentTable,
     AssetTable,
     CustomPointTable,

@@ -25,9 +25,9 @@ from trio.testing import MockClock
 from adapters import Readings
 from dercp.edge import agent as agent_module
 from dercp.edge.agent import Agent, run_agent
-from dercp.edge.config import AssetConfig, RemoteControl, Revert
-from dercp.edge.lockout import Lock, LockoutFile
-from dercp.edge.spool import in_line, open_spool
+from dercp.edge.asset.lockout import Lock, LockoutFile
+from dercp.edge.config.settings import AssetConfig, RemoteControl, Revert
+from dercp.edge.spool.spool import in_line, open_spool
 from dercp.model.asset import PointSpec
 from dercp.model.guardrail import Remote
 from dercp.model.quality import Quality, Reason

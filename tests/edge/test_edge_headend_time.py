@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from dercp.edge.headend_time import ANSWERS, HeadendTime
+from dercp.edge.uplink.headend_time import ANSWERS, HeadendTime
 from dercp.model.time import us_from_s
 
 

@@ -9,7 +9,7 @@ import trustme
 from edge_plant import FakeDevice, asset_config, config, dispatch, welcome
 
 from dercp.edge.agent import LINK_PATH, Agent, run_agent
-from dercp.edge.config_loader import installed_adapters, load
+from dercp.edge.config.loader import installed_adapters, load
 from dercp.link import Call, LinkServer, serve_link, server_tls
 from dercp.model.asset import RegistrationLimits
 from dercp.wire import v1

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dercp.edge.lanes import BURST_BYTES_MIN, LaneLimits, Lanes
-from dercp.edge.outbox import PARCEL_BYTES, Batch, Draft, Lane, Parcel, Sequences
+from dercp.edge.spool.lanes import BURST_BYTES_MIN, LaneLimits, Lanes
+from dercp.edge.spool.outbox import PARCEL_BYTES, Batch, Draft, Lane, Parcel, Sequences
 
 KIB = 1024
 

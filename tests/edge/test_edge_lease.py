@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dercp.edge import lease as leases
-from dercp.edge.lease import Book, FallBack, Lease, Report, Step, Write
+from dercp.edge.asset import lease as leases
+from dercp.edge.asset.lease import Book, FallBack, Lease, Report, Step, Write
 from dercp.model.dispatch import FINAL, Applied, Failed
 from dercp.model.schedule import GAP_GRACE_S
 

@@ -5,8 +5,8 @@ import structlog
 from edge_plant import START_US
 
 from dercp.edge import journal as journals
+from dercp.edge.asset.lease import Report
 from dercp.edge.journal import Journal
-from dercp.edge.lease import Report
 from dercp.model.dispatch import Acked, AssetTarget, Authority, Completed, DispatchRequest, Rejected
 
 LOG = structlog.get_logger()

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dercp.edge import journal as journal_module
+from dercp.edge.asset.lease import Report
 from dercp.edge.journal import Journal
-from dercp.edge.lease import Report
 from dercp.model.dispatch import FINAL, Acked, Applied, Completed, Rejected
 from dercp.wire.dispatch import EdgeWord
 

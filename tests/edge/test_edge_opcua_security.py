@@ -16,7 +16,7 @@ from asyncua import Client, ua
 from edge_plant import FakeDevice, asset_config, config
 from opcua_plant import Plant, make_certificate, new_client, node, open_surface, read
 
-from dercp.edge.config import OpcUaConfig, OpcUaFiles, OpcUaUser
+from dercp.edge.config.settings import OpcUaConfig, OpcUaFiles, OpcUaUser
 from dercp.edge.opcua.passwords import hash_password, is_password
 from dercp.edge.opcua.server import UNREAD_BYTES_MAX
 from dercp.model.bounds import Bounds

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from dercp.edge.config import OpcUaFiles
+from dercp.edge.config.settings import OpcUaFiles
+from dercp.edge.config.site_file import OpcUaTable, OpcUaUserTable
 from dercp.edge.opcua.passwords import hash_password
 from dercp.edge.opcua.settings import read_opcua
-from dercp.edge.site_file import OpcUaTable, OpcUaUserTable
 
 HASH = hash_password("x")
 FILES = {"cert_file": "own.der", "key_file": "own.pem", "trust_dir": "trusted"}

@@ -8,8 +8,8 @@ import trio
 from outbox_plant import Auditor, OpenOutbox, draft, in_memory, on_disk
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from dercp.edge.outbox import Batch, Gap, Lane, Sequences
-from dercp.edge.spool_settings import SpoolSettings
+from dercp.edge.spool.outbox import Batch, Gap, Lane, Sequences
+from dercp.edge.spool.settings import SpoolSettings
 
 
 @pytest.fixture(params=["memory", "disk"])

@@ -5,9 +5,9 @@ import math
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dercp.edge.intake import admit
-from dercp.edge.lease import Lease
-from dercp.edge.pace import Pace
+from dercp.edge.asset.intake import admit
+from dercp.edge.asset.lease import Lease
+from dercp.edge.asset.pace import Pace
 from dercp.model.dispatch import AssetTarget, DispatchRequest, ExpiredAtEdge, Rejected
 from dercp.wire.dispatch import Order
 

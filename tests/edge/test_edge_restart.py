@@ -22,9 +22,9 @@ from trio.testing import MockClock
 
 from dercp.edge import agent as agent_module
 from dercp.edge.agent import Agent, run_agent
-from dercp.edge.outbox import Lane
-from dercp.edge.spool import Spool, in_line, open_spool
-from dercp.edge.spool_settings import SpoolSettings
+from dercp.edge.spool.outbox import Lane
+from dercp.edge.spool.settings import SpoolSettings
+from dercp.edge.spool.spool import Spool, in_line, open_spool
 from dercp.wire import v1
 from dercp.wire.registration import registration_id
 

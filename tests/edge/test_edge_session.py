@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dercp.edge import session as talk
-from dercp.edge.session import Garbled, Heard, LinkLost, Live, Over, Session, Step, Tick
+from dercp.edge.uplink import session as talk
+from dercp.edge.uplink.session import Garbled, Heard, LinkLost, Live, Over, Session, Step, Tick
 from dercp.wire import v1
 
 WELCOME = Heard(

@@ -24,10 +24,10 @@ from trio.testing import MockClock
 from adapters import DeviceError, Readings
 from dercp.edge import agent as agent_module
 from dercp.edge.agent import Agent, run_agent
-from dercp.edge.lockout import Lock, LockoutFile
-from dercp.edge.site_keeper import SiteKeeper
-from dercp.edge.site_state import Sharing
-from dercp.edge.spool import Spool, in_line, open_spool
+from dercp.edge.asset.lockout import Lock, LockoutFile
+from dercp.edge.site.keeper import SiteKeeper
+from dercp.edge.site.state import Sharing
+from dercp.edge.spool.spool import Spool, in_line, open_spool
 from dercp.model.reading import Reading
 from dercp.wire import v1
 from dercp.wire.dispatch import event_from_update

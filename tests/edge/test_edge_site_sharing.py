@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dercp.edge import site_sharing as sharings
-from dercp.edge.lease import Lease
-from dercp.edge.site_parts import Hold
-from dercp.edge.site_room import members_again
-from dercp.edge.site_state import DivideAgain, Give, Heard, Say, Sharing, Step, TakeBack
+from dercp.edge.asset.lease import Lease
+from dercp.edge.site import sharing as sharings
+from dercp.edge.site.parts import Hold
+from dercp.edge.site.room import members_again
+from dercp.edge.site.state import DivideAgain, Give, Heard, Say, Sharing, Step, TakeBack
 from dercp.model.dispatch import (
     FINAL,
     Acked,

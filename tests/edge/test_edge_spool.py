@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from outbox_plant import Auditor, draft, on_disk
 from trio.testing import MockClock
 
-from dercp.edge import spool_disk
-from dercp.edge.outbox import Batch, Sequences
-from dercp.edge.spool import Spool
-from dercp.edge.spool_inspect import inspect_spool
-from dercp.edge.spool_mark import MarkFile, read_mark
-from dercp.edge.spool_opening import SpoolUnusable
-from dercp.edge.spool_policy import Policy
-from dercp.edge.spool_settings import SpoolSettings, Sync
+from dercp.edge.spool import disk as spool_disk
+from dercp.edge.spool.inspecting import inspect_spool
+from dercp.edge.spool.mark import MarkFile, read_mark
+from dercp.edge.spool.opening import SpoolUnusable
+from dercp.edge.spool.outbox import Batch, Sequences
+from dercp.edge.spool.policy import Policy
+from dercp.edge.spool.settings import SpoolSettings, Sync
+from dercp.edge.spool.spool import Spool
 
 
 def small(policy: Policy = Policy.DROP_OLDEST, **more: Any) -> SpoolSettings:

@@ -8,7 +8,7 @@ import pytest
 from outbox_plant import Auditor, draft, on_disk
 from trio.testing import MockClock
 
-from dercp.edge.outbox import Sequences
+from dercp.edge.spool.outbox import Sequences
 
 BATCHES = 60
 ACKNOWLEDGED = 10

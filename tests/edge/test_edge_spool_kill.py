@@ -10,8 +10,8 @@ import trio
 from outbox_plant import on_disk
 
 import dercp
-from dercp.edge.outbox import Batch
-from dercp.edge.spool import Spool
+from dercp.edge.spool.outbox import Batch
+from dercp.edge.spool.spool import Spool
 
 KILLS = 20
 CHILD = Path(__file__).with_name("put_until_killed.py")

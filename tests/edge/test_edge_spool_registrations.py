@@ -8,8 +8,8 @@ import trio
 from outbox_plant import Auditor, draft, on_disk
 from trio.testing import MockClock
 
-from dercp.edge.outbox import Batch, DropReason, Gap
-from dercp.edge.spool import Spool
+from dercp.edge.spool.outbox import Batch, DropReason, Gap
+from dercp.edge.spool.spool import Spool
 from dercp.wire.registration import registration_id
 
 OLD, MIDDLE, NEW = b"old", b"middle", b"new"

@@ -23,9 +23,9 @@ from memory_store import (
 
 from actors import Crashed, Escalated
 from actors.testing import EventRecorder
-from dercp.headend.draining import Drain
+from dercp.headend.agents.listener import Door
 from dercp.headend.headend import Headend, open_headend
-from dercp.headend.listener import Door
+from dercp.headend.history.draining import Drain
 from dercp.headend.settings import HeadendSettings
 from dercp.link import ClientCall, LinkError, open_call_over
 from dercp.model.asset import AssetSpec, Registration, standard_point

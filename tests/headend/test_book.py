@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dercp.headend.book import OUTDATED_MAX, DispatchBook
+from dercp.headend.dispatching.book import OUTDATED_MAX, DispatchBook
 from dercp.model.dispatch import (
     Acked,
     AssetTarget,

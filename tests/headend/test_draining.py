@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from trio.abc import Clock
 
 from actors import Crashed
-from dercp.headend.history_views import HistorySpan
+from dercp.headend.history.views import HistorySpan
 from dercp.headend.views import DrainState, DrainView
 from dercp.model.asset import standard_point
 from dercp.store.errors import StoreAway, StoreBusy

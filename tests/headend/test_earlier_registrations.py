@@ -6,7 +6,7 @@ from headend_plant import Caller, Plant, battery, open_plant, site_of
 from memory_store import MemoryDisk
 from trio.abc import Clock
 
-from dercp.headend.history_views import HistorySpan
+from dercp.headend.history.views import HistorySpan
 from dercp.model.asset import Registration
 from dercp.wire import v1
 from dercp.wire.payload import RowDraft, encode_payload

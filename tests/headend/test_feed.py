@@ -3,12 +3,12 @@
 import trio
 from headend_plant import Plant, battery, open_plant
 
-from dercp.headend import feed as feed_module
-from dercp.headend.book import DispatchBook
-from dercp.headend.changes import AgentChanged, AssetChange, DispatchChanged
-from dercp.headend.facts import SessionFacts
-from dercp.headend.feed import ChangeFeed
-from dercp.headend.roster import Roster
+from dercp.headend.agents.facts import SessionFacts
+from dercp.headend.dispatching.book import DispatchBook
+from dercp.headend.fleet import feed as feed_module
+from dercp.headend.fleet.changes import AgentChanged, AssetChange, DispatchChanged
+from dercp.headend.fleet.feed import ChangeFeed
+from dercp.headend.fleet.roster import Roster
 from dercp.headend.views import AgentStatus
 from dercp.model.asset import Registration
 

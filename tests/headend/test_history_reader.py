@@ -11,10 +11,10 @@ from memory_store import MemoryDisk, open_memory, open_memory_history
 from msgspec.structs import replace
 from trio.abc import Clock
 
-from dercp.headend.archive import Archive
 from dercp.headend.errors import HistoryUnavailable
-from dercp.headend.history_reader import HistoryReader
-from dercp.headend.history_views import HistorySample, HistorySpan, SampleKey
+from dercp.headend.history.archive import Archive
+from dercp.headend.history.reader import HistoryReader
+from dercp.headend.history.views import HistorySample, HistorySpan, SampleKey
 from dercp.headend.settings import HeadendSettings
 from dercp.model.asset import AssetSpec, PointSpec, Registration
 from dercp.model.quality import Quality, Reason

@@ -11,7 +11,7 @@ from memory_store import MemoryDisk
 from trio.abc import Clock
 
 from actors import RestartsExceeded
-from dercp.headend.ingest import ranges
+from dercp.headend.history.ingest import ranges
 from dercp.store.records import HistoryLimits
 from dercp.wire import v1
 from dercp.wire.registration import encode_registration, registration_id

@@ -4,8 +4,8 @@ import pytest
 from headend_plant import START_US, battery
 from msgspec.structs import replace
 
-from dercp.headend import projection as projecting
-from dercp.headend.projection import Projection
+from dercp.headend.history import projection as projecting
+from dercp.headend.history.projection import Projection
 from dercp.headend.settings import HeadendSettings
 from dercp.model.asset import Registration, RegistrationLimits
 from dercp.store.records import FrameRecord, RegistrationRecord

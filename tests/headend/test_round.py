@@ -1,7 +1,7 @@
 """What one batch changes at the desk is written in parts that may fail one by one."""
 
-from dercp.headend.book import DispatchBook
-from dercp.headend.round import Round
+from dercp.headend.dispatching.book import DispatchBook
+from dercp.headend.dispatching.round import Round
 from dercp.model.dispatch import AssetTarget, Dispatch, DispatchRequest, Sent, submit
 from dercp.store.records import IdempotencyRecord
 

@@ -7,11 +7,11 @@ import trio
 from headend_plant import Plant, open_plant
 
 from actors import Crashed, Escalated
-from dercp.headend.asset import AssetActor
-from dercp.headend.fleet import FleetActor
+from dercp.headend.fleet.asset import AssetActor
+from dercp.headend.fleet.fleet import FleetActor
+from dercp.headend.fleet.site import SiteActor
+from dercp.headend.fleet.twin import Link, Twin
 from dercp.headend.messages import Attached, Deliver, Detached, SessionDown, SessionUp
-from dercp.headend.site import SiteActor
-from dercp.headend.twin import Link, Twin
 
 Clock = trio.abc.Clock
 

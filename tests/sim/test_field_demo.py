@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from adapters.modbus import ModbusAdapter, ModbusOptions
-from dercp.edge.config import Headend
+from dercp.edge.config.settings import Headend
 from dercp.model.asset import AssetSpec
 from dercp.model.points import Kind
 from sim.field.ailing import ORDER, Ailing, Illness, serve_ailing

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dercp.edge.toml_reader import ConfigError
+from dercp.edge.config.toml_reader import ConfigError
 from dercp.model.asset import RegistrationLimits, check_registration
 from dercp.model.points import Kind
 from sim.load.fleet import asset_ids, edge_configs, kind_of, stations

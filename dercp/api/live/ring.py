@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dercp.api.live.events import Event, items
 from dercp.api.live.selection import Scope, Topic
-from dercp.headend.changes import Subject
+from dercp.headend.fleet.changes import Subject
 
 
 class Item(NamedTuple):

@@ -12,7 +12,7 @@ from dercp.api.live.selection import Scope, Topic
 from dercp.api.live.shapes import agent_news, dispatch_news, known_asset
 from dercp.api.ports import ChangeFeed, FleetReader
 from dercp.api.resources import moment
-from dercp.headend.changes import Look, Subject
+from dercp.headend.fleet.changes import Look, Subject
 from dercp.headend.views import AssetView
 
 V = TypeVar("V")

@@ -8,7 +8,7 @@ from dercp.api.history_resources import DoubtResource
 from dercp.api.live.events import encoder
 from dercp.api.ports import ChangeFeed
 from dercp.api.resources import quality_word, reason_words
-from dercp.headend.changes import Layout, Sample, Subject
+from dercp.headend.fleet.changes import Layout, Sample, Subject
 
 COLUMNS = ("asset_id", "source_time_us", "age_s", "stale")
 UNITS = ("", "us", "s", "")

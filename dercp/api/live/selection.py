@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from dercp.api.queries import Query, SiteFilter
-from dercp.headend.changes import Subject
+from dercp.headend.fleet.changes import Subject
 from dercp.model.points import Kind
 
 ASSETS_NAMED_MAX = 500

@@ -19,7 +19,7 @@ from dercp.api.resources import (
     moment,
     session_resource,
 )
-from dercp.headend.changes import AgentChanged, AssetChange, AssetChanged, DispatchChanged
+from dercp.headend.fleet.changes import AgentChanged, AssetChange, AssetChanged, DispatchChanged
 from dercp.headend.views import AgentStatus, AssetView
 from dercp.model.dispatch import DispatchState
 

@@ -15,7 +15,7 @@ from dercp.api.live.shapes import agent_news, asset_news, dispatch_news
 from dercp.api.ports import ChangeFeed, FleetReader
 from dercp.api.resources import moment
 from dercp.api.settings import ApiSettings
-from dercp.headend.changes import AgentChanged, AssetChanged, DispatchChanged
+from dercp.headend.fleet.changes import AgentChanged, AssetChanged, DispatchChanged
 from dercp.model.time import Clock
 
 TICK_S_MIN = 0.2

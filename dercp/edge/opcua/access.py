@@ -7,7 +7,7 @@ from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.user_managers import UserManager
 
-from dercp.edge.config import OpcUaConfig
+from dercp.edge.config.settings import OpcUaConfig
 from dercp.edge.opcua.passwords import is_password
 from dercp.edge.opcua.trust import certificate_in, der
 

@@ -16,7 +16,7 @@ from asyncua.crypto.cert_gen import (
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from dercp.edge.config import OpcUaConfig, OpcUaFiles
+from dercp.edge.config.settings import OpcUaConfig, OpcUaFiles
 from dercp.edge.opcua.access import Doorkeeper
 from dercp.edge.opcua.guard import GuardedListener
 from dercp.edge.opcua.trust import TrustList, certificate_in, der

@@ -5,9 +5,9 @@ from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 
-from dercp.edge.config import OpcUaConfig, OpcUaFiles, OpcUaUser
+from dercp.edge.config.settings import OpcUaConfig, OpcUaFiles, OpcUaUser
+from dercp.edge.config.site_file import OpcUaTable, OpcUaUserTable
 from dercp.edge.opcua.passwords import PASSWORD_HASH
-from dercp.edge.site_file import OpcUaTable, OpcUaUserTable
 
 __all__ = ["read_opcua"]
 

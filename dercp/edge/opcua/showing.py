@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 import trio
 from asyncua import ua
 
-from dercp.edge.device import AssetMemory
-from dercp.edge.lease import Lease
+from dercp.edge.asset.device import AssetMemory
+from dercp.edge.asset.lease import Lease
 from dercp.edge.local_desk import LocalDesk, LocalTarget, Result
 from dercp.edge.opcua.codes import data_value, moment, quality_code
 from dercp.edge.opcua.nodes import AssetNodes, SiteNodes
-from dercp.edge.site_keeper import SiteKeeper
+from dercp.edge.site.keeper import SiteKeeper
 from dercp.model.dispatch import AssetTarget, ShareState
 from dercp.model.quality import Quality, Reason, judge
 from dercp.model.reading import Reading

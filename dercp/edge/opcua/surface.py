@@ -13,14 +13,14 @@ from asyncua import ua
 
 from actors import Actor, ChildSpec, Context, MailboxSpec, OnFull
 from adapters._bridge import Bridge, open_bridge
-from dercp.edge.config import OpcUaConfig
-from dercp.edge.device import AssetMemory
+from dercp.edge.asset.device import AssetMemory
+from dercp.edge.config.settings import OpcUaConfig
 from dercp.edge.local_desk import LocalDesk
 from dercp.edge.opcua.nodes import AssetNodes, SiteNodes, build
 from dercp.edge.opcua.server import BoundedServer, new_server, stop_server
 from dercp.edge.opcua.showing import Showing, Update
 from dercp.edge.opcua.writing import WritableNode, WriteService
-from dercp.edge.site_keeper import SiteKeeper
+from dercp.edge.site.keeper import SiteKeeper
 from dercp.edge.status import OpcUaStatus
 from dercp.model.dispatch import AssetTarget
 from dercp.model.time import Clock

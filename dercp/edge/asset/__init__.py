@@ -1,0 +1,1 @@
+"""One asset: its device, and the leases on it."""

@@ -1,0 +1,1 @@
+"""`site.toml`: as it is written, read, and checked."""

@@ -1,0 +1,1 @@
+"""The site's gateway: a dispatch for the site is shared among its assets."""

@@ -1,0 +1,1 @@
+"""What an agent keeps for the headend until it is acknowledged."""

@@ -1,0 +1,1 @@
+"""The call to the headend, and what is said on it."""

@@ -1,0 +1,1 @@
+"""Agents: their calls, their sessions, and what comes in with them."""

@@ -1,0 +1,1 @@
+"""Dispatches: handed in, planned, divided, delivered, followed to their end."""

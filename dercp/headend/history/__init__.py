@@ -1,0 +1,1 @@
+"""History: logged, moved on, aged out, and read."""
