@@ -1,22 +1,21 @@
 """What a single-asset agent costs the headend: its connection, its memory, its frames.
 
-    python benchmarks/agents.py [--short] [--against CHECKOUT]
+    python benchmarks/agents.py [--short] [--bare] [--against CHECKOUT]
 
 A whole headend (link, sessions, twins, ingest log on disk, acknowledgements) in a process of
-its own; this process is the load: a thousand agents on connections of their own, each sending
+its own; this process is the load: thousands of agents on connections of their own, each sending
 a frame of one asset with ten points a second. The figures are CPU time of the server's process
 (getrusage), its thread for the disk included. Beside it grpcio's asyncio server, which decodes
 the same bytes and acknowledges them at once, and stores nothing.
 
-With `--against` a headend of another checkout takes turns with this one, so that the two can
-be compared on a busy machine. The median of the rounds counts.
+With `--against` the headend of another checkout, run by its own copy of this file, takes turns
+with this one, so that the two can be compared on a busy machine. The median of the rounds counts.
 """
 
 import argparse
 import gc
 import itertools
 import logging
-import os
 import statistics
 import subprocess
 import sys
@@ -30,8 +29,7 @@ import structlog
 import trio
 from msgspec.structs import replace
 
-# The servers may be those of another checkout.
-sys.path.insert(0, os.environ.get("BENCH_TREE") or str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from codec import rows_of, site
 from link import LIMITS, answer_on_stdin, write_tls_files
@@ -44,7 +42,7 @@ from dercp.link import ClientCall, client_tls, open_call, server_tls
 from dercp.store.sqlite import open_history, open_sqlite
 from dercp.wire import CONNECT_PATH, v1
 from dercp.wire.envelope import decode_downlink, encode_uplink
-from dercp.wire.payload import encode_payload
+from dercp.wire.payload import RowDraft, encode_payload
 from dercp.wire.registration import encode_registration, registration_id
 
 PERIOD_S = 1.0
@@ -165,7 +163,8 @@ class Case:
         self.tls = tls_files and client_tls(
             tls_files / "ca.pem", tls_files / "cert.pem", tls_files / "key.pem"
         )
-        command = [sys.executable, __file__, "--serve", server]
+        script = Path(__file__) if tree is None else tree / "benchmarks" / "agents.py"
+        command = [sys.executable, str(script), "--serve", server]
         if tls_files is not None:
             command += ["--tls-files", str(tls_files)]
         self._process = subprocess.Popen(  # noqa: S603 - our own program
@@ -173,7 +172,6 @@ class Case:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | ({"BENCH_TREE": str(tree)} if tree else {}),
         )
         self.port = int(self._read())
         self.agents: list[Agent] = []
@@ -248,12 +246,12 @@ class Case:
 _DRAFTS = rows_of(1)
 
 
-def _rows(moment_us: int) -> list[object]:
-    return [draft.__class__(draft.asset_index, moment_us, draft.values) for draft in _DRAFTS]
+def _rows(moment_us: int) -> list[RowDraft]:
+    return [RowDraft(draft.asset_index, moment_us, draft.values) for draft in _DRAFTS]
 
 
 async def compare(
-    *, agents: int, rounds: int, seconds: int, against: Path | None, only: str | None
+    *, agents: int, rounds: int, seconds: int, against: Path | None, bare: bool
 ) -> None:
     """Measure all servers in turns."""
     gc.disable()  # in the load only: its pauses would come out as bursts
@@ -263,7 +261,7 @@ async def compare(
         cases = [Case("headend", "headend")]
         if against is not None:
             cases.append(Case("headend before", "headend", tree=against))
-        if only is None:
+        if not bare:
             cases.append(Case("headend, mTLS", "headend", tls_files=folder))
             if against is not None:
                 cases.append(
@@ -287,8 +285,7 @@ async def compare(
         )
         print(
             f"{case.title:24} {frame_us:10.1f} {ratio:6.2f} "
-            f"{case.handshake_ms:15.2f} {case.kib:9.0f}   "
-            + " ".join(f"{x:.0f}" for x in case.frame_us)
+            f"{case.handshake_ms:15.2f} {case.kib:9.0f}"
         )
 
 
@@ -297,10 +294,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--short", action="store_true", help="some seconds, coarse figures")
     parser.add_argument("--against", type=Path, help="another checkout, to compare with")
-    parser.add_argument("--agents", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=0)
-    parser.add_argument("--seconds", type=int, default=0)
-    parser.add_argument("--only", help=argparse.SUPPRESS)
+    parser.add_argument("--bare", action="store_true", help="without mTLS and without the peer")
+    parser.add_argument("--agents", type=int)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=int, help="of a round")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--tls-files", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -317,11 +314,11 @@ def main() -> None:
             trio.run(
                 partial(
                     compare,
-                    agents=arguments.agents or (200 if short else 1_000),
+                    agents=arguments.agents or (200 if short else 2_000),
                     rounds=arguments.rounds or (1 if short else 5),
                     seconds=arguments.seconds or (2 if short else 5),
                     against=arguments.against,
-                    only=arguments.only,
+                    bare=arguments.bare,
                 )
             )
 

@@ -23,8 +23,7 @@ from pathlib import Path
 import trio
 import trustme
 
-# With BENCH_TREE the servers are those of another checkout (benchmarks/agents.py).
-sys.path.insert(0, os.environ.get("BENCH_TREE") or str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from dercp.link import (
     CallHandler,
