@@ -85,9 +85,10 @@ REFUSALS = (
 # The wall clock may be set while the desk sleeps, so it looks at least so often.
 NAP_S_MAX = 5.0
 # Looking at all parts of a group, and writing the group, takes 2 to 3 µs a part. So a group of
-# more than a few follows what its parts come to only so often.
+# more than a few follows what its parts come to only so often: for each part, and at most.
 FEW_PARTS = 16
-FOLLOW_EVERY_S = 0.2
+FOLLOW_EVERY_S_A_PART = 0.000_5
+FOLLOW_EVERY_S_MAX = 0.2
 
 
 class DeskActor(Actor[DeskMessage]):
@@ -121,8 +122,8 @@ class DeskActor(Actor[DeskMessage]):
         self._failed: list[DeliveryFailed] = []
         # Groups to be looked at, and when (trio.current_time()).
         self._unsettled: dict[str, float] = {}
-        # When groups of more than a few parts were last looked at; only those that are open.
-        self._settled_at: dict[str, float] = {}
+        # When open groups of more than a few parts may be looked at again.
+        self._settle_from: dict[str, float] = {}
         # When what was taken back goes out again (trio.current_time()).
         self._retry_at = math.inf
 
@@ -140,7 +141,7 @@ class DeskActor(Actor[DeskMessage]):
             if dispatch.state is DispatchState.SENT
         ]
         self._unsettled = {each.dispatch_id: -math.inf for each in reopened if each.is_group}
-        self._settled_at.clear()
+        self._settle_from.clear()
         # When only the desk was restarted, the links are there still.
         self._retry_at = trio.current_time() + RETRY_S
         if reopened:
@@ -363,7 +364,7 @@ class DeskActor(Actor[DeskMessage]):
             if due <= now:
                 this.touch(group_id)
         for group_id in this.touched_groups():
-            due = self._settled_at.get(group_id, -math.inf) + FOLLOW_EVERY_S
+            due = self._settle_from.get(group_id, -math.inf)
             if due > now:
                 this.postponed[group_id] = due
                 continue
@@ -379,9 +380,10 @@ class DeskActor(Actor[DeskMessage]):
             self._unsettled.pop(group_id, None)
             group = this.get(group_id)
             if group is None or group.is_final or len(group.children) <= FEW_PARTS:
-                self._settled_at.pop(group_id, None)
+                self._settle_from.pop(group_id, None)
             else:
-                self._settled_at[group_id] = now
+                pause_s = min(FOLLOW_EVERY_S_MAX, len(group.children) * FOLLOW_EVERY_S_A_PART)
+                self._settle_from[group_id] = now + pause_s
         self._unsettled |= this.postponed
 
     def _open_of(
