@@ -141,6 +141,7 @@ def demo(
     _two_ports(http, grpc)
     if opcua is not None:
         _only_loopback(opcua, "--opcua", "a demo has no users")
+        _has_port(opcua, "--opcua")
     with told():
         from dercp.cli.running import require_headend, run
 
@@ -298,6 +299,11 @@ def _server_tls(cert: Path, key: Path, client_ca: Path | None) -> "ssl.SSLContex
 def _two_ports(http: Address, grpc: Address) -> None:
     if http == grpc and http.port:
         raise typer.BadParameter(f"both say {http}", param_hint="'--http' / '--grpc'")
+
+
+def _has_port(address: Address, option: str) -> None:
+    if not address.port:
+        raise typer.BadParameter("clients need a port to call", param_hint=f"'{option}'")
 
 
 def _only_loopback(address: Address, option: str, because: str) -> None:

@@ -8,10 +8,8 @@ from typing import Any, Final
 import trio
 
 from dercp.model.asset import AssetSpec
-from sim.conditions import SiteConditions
+from sim.field.machine import machine_for
 from sim.options import SimulatedOptions
-from sim.running import Connection, RunningPlant
-from sim.specs import plant_for
 
 __all__ = ["ENABLE", "SETPOINT", "MappedBank", "map_for"]
 
@@ -32,17 +30,7 @@ class MappedBank:
         self._setpoint_mw = 0.0
         self._enable = 0
         self._began_s = trio.current_time()
-        self._plant: RunningPlant[Any] = RunningPlant(
-            plant_for(asset, options),
-            SiteConditions(options.site_seed, start_hour=options.start_hour),
-            Connection(
-                rating_mva=asset.nameplate_mw,
-                nominal_voltage_v=options.nominal_voltage_v,
-                nominal_frequency_hz=options.nominal_frequency_hz,
-            ),
-            started_s=0.0,
-            ramp_mw_per_s=options.ramp_share_per_s * asset.nameplate_mw or math.inf,
-        )
+        self._plant = machine_for(asset, options)
 
     def read(self, table: str, start: int, count: int) -> Sequence[int] | None:
         """Registers as of now."""

@@ -14,11 +14,9 @@ from sunspec2.device import Model  # type: ignore[import-untyped]  # it has no t
 
 from dercp.model.asset import AssetSpec
 from dercp.model.points import Kind
-from sim.conditions import SiteConditions
+from sim.field.machine import machine_for
 from sim.options import SimulatedOptions
 from sim.plant import Values
-from sim.running import Connection, RunningPlant
-from sim.specs import plant_for
 
 __all__ = ["BASE", "SunSpecBank", "SunSpecBattery", "SunSpecInverter", "sunspec_device"]
 
@@ -56,17 +54,7 @@ class SunSpecBank:
 
     def __init__(self, asset: AssetSpec, options: SimulatedOptions, models: "_Models") -> None:
         self._began_s = trio.current_time()
-        self._plant: RunningPlant[Any] = RunningPlant(
-            plant_for(asset, options),
-            SiteConditions(options.site_seed, start_hour=options.start_hour),
-            Connection(
-                rating_mva=asset.nameplate_mw,
-                nominal_voltage_v=options.nominal_voltage_v,
-                nominal_frequency_hz=options.nominal_frequency_hz,
-            ),
-            started_s=0.0,
-            ramp_mw_per_s=options.ramp_share_per_s * asset.nameplate_mw or math.inf,
-        )
+        self._plant = machine_for(asset, options)
         self._asset = asset
         self._revert_due_s = math.inf
         self._fresh_until_s = -math.inf

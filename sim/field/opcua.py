@@ -17,10 +17,8 @@ from asyncua import Server, ua
 
 from adapters._bridge import open_bridge
 from dercp.model.asset import AssetSpec
-from sim.conditions import SiteConditions
+from sim.field.machine import machine_for
 from sim.options import SimulatedOptions
-from sim.running import Connection, RunningPlant
-from sim.specs import plant_for
 
 __all__ = ["NAMESPACE", "OpcUaFault", "VirtualServer", "options_for", "serve_opcua"]
 
@@ -52,17 +50,7 @@ class VirtualServer:
         self.asset = asset
         self._began_s = trio.current_time()
         self._said: Mapping[str, float | None] = {}
-        self._plant: RunningPlant[Any] = RunningPlant(
-            plant_for(asset, options),
-            SiteConditions(options.site_seed, start_hour=options.start_hour),
-            Connection(
-                rating_mva=asset.nameplate_mw,
-                nominal_voltage_v=options.nominal_voltage_v,
-                nominal_frequency_hz=options.nominal_frequency_hz,
-            ),
-            started_s=0.0,
-            ramp_mw_per_s=options.ramp_share_per_s * asset.nameplate_mw or math.inf,
-        )
+        self._plant = machine_for(asset, options)
 
     @property
     def active_power_mw(self) -> float | None:

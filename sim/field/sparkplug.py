@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import aiomqtt
 import msgspec
@@ -21,10 +21,8 @@ from adapters.mqtt.sparkplug_host import Kind
 from adapters.mqtt.sparkplug_payload import DataType, Metric, Payload, PayloadError, decode, encode
 from adapters.mqtt.sparkplug_topics import Address, NodeId
 from dercp.model.asset import AssetSpec
-from sim.conditions import SiteConditions
+from sim.field.machine import machine_for
 from sim.options import SimulatedOptions
-from sim.running import Connection, RunningPlant
-from sim.specs import plant_for
 
 __all__ = ["SETPOINT", "NodeFault", "Sent", "VirtualNode", "metric_of", "serve_sparkplug"]
 
@@ -196,17 +194,7 @@ class _Device:
         self._aliases = dict(enumerate(self._points, 1))
         self._said: Mapping[str, float | None] = {}
         self._began_s = trio.current_time()
-        self._plant: RunningPlant[Any] = RunningPlant(
-            plant_for(asset, options),
-            SiteConditions(options.site_seed, start_hour=options.start_hour),
-            Connection(
-                rating_mva=asset.nameplate_mw,
-                nominal_voltage_v=options.nominal_voltage_v,
-                nominal_frequency_hz=options.nominal_frequency_hz,
-            ),
-            started_s=0.0,
-            ramp_mw_per_s=options.ramp_share_per_s * asset.nameplate_mw or math.inf,
-        )
+        self._plant = machine_for(asset, options)
 
     def all_metrics(self) -> Sequence[Metric]:
         """Every metric, with name, alias and type."""

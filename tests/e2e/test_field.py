@@ -98,7 +98,12 @@ async def open_plant() -> AsyncIterator[Plant]:
         url = re.search(r"API +(http://\S+)/docs", greeting)
         assert url is not None
         async with open_api(url[1]) as api:
-            yield Plant(demo, api, greeting, f"opc.tcp://{surface}/")
+            try:
+                yield Plant(demo, api, greeting, f"opc.tcp://{surface}/")
+            finally:
+                if demo.process.poll() is None:
+                    with trio.CancelScope(shield=True):
+                        await demo.stop(signal.SIGINT)
 
 
 async def test_the_field_answers_obeys_falls_ill_and_recovers() -> None:
