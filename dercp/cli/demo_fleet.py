@@ -171,10 +171,10 @@ def _places(field: Field) -> Iterator[str]:
     for each in endpoints:
         place = f"{each.protocol:9}  {each.address}  {each.place}"
         yield f"device   {each.asset_id:{wide}}  {place}"
-    if field.broker is None:
-        yield "broker   none: mosquitto is not installed, so nothing speaks Sparkplug"
-    else:
+    if field.broker is not None:
         yield f"broker   mosquitto, pid {field.broker.pid}"
+    elif len(field.configs) > 1:
+        yield "broker   none: mosquitto is not installed, so nothing speaks Sparkplug"
 
 
 def _trusted(directory: Path) -> Path:

@@ -23,7 +23,6 @@ LASTS_S_MAX: Final = 3600
 class Illness(IntEnum):
     """What the device can be told to have."""
 
-    NONE = 0
     SWAPPED = 1
     EXCEPTION = 2
     FROZEN = 3

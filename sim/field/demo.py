@@ -9,10 +9,10 @@ All of it is on the loopback. The edge agents, what they are told, and what they
 same as with simulated adapters.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 import trio
@@ -47,7 +47,7 @@ class Field(msgspec.Struct, frozen=True):
     """The stations, and the agents' configurations that find them.
 
     Attributes:
-        broker: None where there is no mosquitto.
+        broker: None where there is no mosquitto, or nothing for it to do.
     """
 
     configs: tuple[Config, ...]
@@ -61,7 +61,7 @@ class Field(msgspec.Struct, frozen=True):
             yield from station.endpoints
 
 
-def plan_field(configs: Iterable[Config], directory: Path, clock_us: Callable[[], int]) -> Field:
+def plan_field(configs: Sequence[Config], directory: Path, clock_us: Callable[[], int]) -> Field:
     """Put the assets of these agents behind real protocols.
 
     Args:
@@ -69,8 +69,7 @@ def plan_field(configs: Iterable[Config], directory: Path, clock_us: Callable[[]
         directory: For the broker's configuration.
         clock_us: The wall clock of the devices.
     """
-    program = find_mosquitto()
-    broker = None if program is None else Broker(program, directory, free_port())
+    broker = _broker(directory) if any(len(config.assets) > 1 for config in configs[1::2]) else None
     stations = [] if broker is None else [Station("mosquitto", broker.serve)]
     planned = []
     for number, config in enumerate(configs, 1):
@@ -79,6 +78,11 @@ def plan_field(configs: Iterable[Config], directory: Path, clock_us: Callable[[]
         planned.append(replace(config, assets=assets))
         stations += behind
     return Field(tuple(planned), tuple(stations), broker)
+
+
+def _broker(directory: Path) -> Broker | None:
+    program = find_mosquitto()
+    return None if program is None else Broker(program, directory, free_port())
 
 
 _Site = tuple[tuple[AssetConfig, ...], list[Station]]
@@ -113,8 +117,10 @@ def _modbus(asset: AssetConfig) -> tuple[AssetConfig, Station]:
     match asset.spec.kind:
         case Kind.STORAGE | Kind.PV:
             return _sunspec(asset)
-        case _:
+        case Kind.WIND | Kind.EV:
             return _mapped(asset)
+        case _:
+            assert_never(asset.spec.kind)
 
 
 def _sunspec(asset: AssetConfig) -> tuple[AssetConfig, Station]:

@@ -1,7 +1,7 @@
 """Puts an asset of the demo behind another adapter."""
 
 import socket
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 from msgspec.structs import replace
@@ -46,6 +46,8 @@ def own_power_mw(spec: AssetSpec) -> float:
             return spec.p_max_mw
         case Kind.EV:
             return spec.p_min_mw
+        case _:
+            assert_never(spec.kind)
 
 
 def free_port() -> int:

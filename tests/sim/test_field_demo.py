@@ -15,10 +15,11 @@ from adapters.modbus import ModbusAdapter, ModbusOptions
 from dercp.edge.config.settings import Headend
 from dercp.model.asset import AssetSpec
 from dercp.model.points import Kind
-from sim.field.ailing import ORDER, Ailing, Illness, serve_ailing
+from sim.field.ailing import ORDER, Ailing, Illness, _be_ill, serve_ailing
 from sim.field.broker import find_mosquitto
 from sim.field.demo import plan_field
 from sim.field.mapped import ENABLE, SETPOINT, MappedBank, map_for
+from sim.field.modbus import Fault, FieldFaults
 from sim.field.stations import Station, StationsDown, open_stations
 from sim.field.wiring import free_port
 from sim.fleet import demo_fleet
@@ -99,13 +100,33 @@ def _modbus_station(bank: Ailing, port: int) -> Station:
 async def test_orders_to_be_ill_are_two_registers() -> None:
     """Anything else at that place is refused; the device's own registers go on."""
     bank = Ailing(MappedBank(WIND, SimulatedOptions()))
-    for wrong in ([], [1], [9, 1], [1, 4000], [1, 2, 3]):
+    for wrong in ([], [1], [0, 1], [9, 1], [1, 4000], [1, 2, 3]):
         assert not bank.write(ORDER, wrong)
     assert bank.write(ORDER, [Illness.FROZEN, 5])
     order = await bank.wait_order()
     assert (order.illness, order.lasts_s) == (Illness.FROZEN, 5)
     assert bank.write(ENABLE, [0])
     assert bank.read("holding", 0, 2) is not None
+
+
+async def test_an_illness_ends_by_itself(autojump_clock: trio.testing.MockClock) -> None:
+    """One that takes the server away says for how long."""
+    bank, faults = Ailing(MappedBank(WIND, SimulatedOptions())), FieldFaults()
+    gone_s: list[int] = []
+
+    async def run() -> None:
+        gone_s.append(await _be_ill(bank, faults))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        bank.write(ORDER, [Illness.GARBAGE, 5])
+        seen = []
+        for wait_s in (1, 5):
+            await trio.sleep(wait_s)
+            seen.append(faults.now)
+        assert seen == [Fault.GARBAGE, Fault.NONE]
+        bank.write(ORDER, [Illness.GONE, 7])
+    assert gone_s == [7]
 
 
 async def test_a_station_that_falls_is_put_up_again(
@@ -151,6 +172,8 @@ async def test_the_field_has_the_fleet_of_the_demo(
     """Same sites, assets and kinds; points as far as the protocols have them."""
     monkeypatch.setattr("sim.field.demo.find_mosquitto", lambda: program)
     headend = Headend("127.0.0.1", 1, tls=None)
+    alone = list(demo_fleet(headend, sites=1, assets_per_site=5, seed=1))
+    assert plan_field(alone, tmp_path, lambda: 0).broker is None
     configs = list(demo_fleet(headend, sites=2, assets_per_site=5, seed=1))
     field = plan_field(configs, tmp_path, lambda: 0)
     assert (field.broker is None) == (program is None)
