@@ -20,6 +20,7 @@ from dercp.api.resources import (
     telemetry_resource,
 )
 from dercp.api.routes import Call, Stream
+from dercp.api.telemetry import TelemetryEncoder
 from dercp.headend.errors import HistoryUnavailable
 
 # An agent's history as far as the store keeps it.
@@ -62,14 +63,15 @@ async def get_telemetry(call: Call[Query]) -> TelemetryResource:
 
 async def list_telemetry(call: Call[FleetQuery]) -> Stream[Page[TelemetryResource]]:
     """The latest known samples of all assets that pass the filters, sorted by id."""
-    page, after = cut_page(
-        call.services.reader.assets(),
-        call.query,
-        id_of=lambda asset: asset.spec.asset_id,
-        takes=call.query.takes,
-    )
-    ids = [asset.spec.asset_id for asset in page]
-    return Stream(chunks=_telemetry_chunks(call.services.reader, ids, after))
+    reader, query = call.services.reader, call.query
+    if query.takes_all:
+        ids, after = cut_page(reader.asset_ids(), query, id_of=str, takes=_anything)
+    else:
+        page, after = cut_page(
+            reader.assets(), query, id_of=lambda asset: asset.spec.asset_id, takes=query.takes
+        )
+        ids = [asset.spec.asset_id for asset in page]
+    return Stream(chunks=_telemetry_chunks(reader, ids, after))
 
 
 async def list_sites(call: Call[SiteQuery]) -> Page[SiteResource]:
@@ -112,14 +114,14 @@ async def _telemetry_chunks(
     one chunk of memory.
     """
     yield b'{"items":['
-    comma = b""
+    comma, telemetry = b"", TelemetryEncoder()
     for begin in range(0, len(ids), ASSETS_PER_CHUNK):
         await trio.lowlevel.checkpoint()
-        views = map(reader.telemetry, ids[begin : begin + ASSETS_PER_CHUNK])
+        views = map(reader.sample, ids[begin : begin + ASSETS_PER_CHUNK])
         # An asset may have gone since the page was cut.
-        items = [telemetry_resource(view) for view in views if view is not None]
+        items = telemetry.encode(view for view in views if view is not None)
         if items:
-            yield comma + _encoder.encode(items)[1:-1]
+            yield comma + items
             comma = b","
     yield b'],"next":' + _encoder.encode(after) + b"}"
 

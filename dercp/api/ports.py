@@ -22,6 +22,7 @@ from dercp.headend.history.views import (
 from dercp.headend.views import (
     AgentView,
     AssetView,
+    GoodSampleView,
     SessionView,
     SiteView,
     SystemView,
@@ -47,6 +48,14 @@ class FleetReader(Protocol):
 
     def telemetry(self, asset_id: str) -> TelemetryView | None:
         """The latest sample of one asset."""
+        ...
+
+    def asset_ids(self) -> Sequence[str]:
+        """The ids of all assets."""
+        ...
+
+    def sample(self, asset_id: str) -> GoodSampleView | TelemetryView | None:
+        """The same as `telemetry`, in short where each value is known and good."""
         ...
 
     def sites(self) -> Sequence[SiteView]:

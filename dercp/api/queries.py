@@ -61,6 +61,11 @@ class AssetFilter(PageQuery, frozen=True, kw_only=True):
     online: Annotated[bool, Meta(description="Whether its agent's session is up")] | None = None
     stale: Annotated[bool, Meta(description="Whether its values are too old")] | None = None
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether no filter was given."""
+        return {self.site_id, self.kind, self.online, self.stale} == {None}
+
     def takes(self, asset: AssetView) -> bool:
         """Whether the asset passes all filters that were given."""
         return (

@@ -141,6 +141,10 @@ class PayloadSchema:
         """
         return self._layouts[row.asset_index].good_values(row.content)
 
+    def points(self, row: Row) -> Sequence[PointSpec]:
+        """What the row's values are, in their order; one object for all assets that are alike."""
+        return self._layouts[row.asset_index].points
+
     def oddities(self, frame: Frame) -> int:
         """How many of the frame's values are infinite or out of their physical range."""
         pairs = zip(frame.asset_indexes, frame.contents, strict=True)
@@ -194,7 +198,7 @@ class _Layout:
     """How the values of a row lie, for all assets that have the same points."""
 
     def __init__(self, points: Sequence[PointSpec]) -> None:
-        self._points = points
+        self.points = points
         self._index = {point.name: index for index, point in enumerate(points)}
         # Narrowed to finite numbers: one comparison then finds what is in order.
         largest = sys.float_info.max
@@ -236,7 +240,7 @@ class _Layout:
     def draft(
         self, readings: Iterable[Reading]
     ) -> tuple[Sequence[float | None], Sequence[DeclaredQuality]]:
-        values: list[float | None] = [None] * len(self._points)
+        values: list[float | None] = [None] * len(self.points)
         qualities = []
         for reading in readings:
             index = self._index[reading.point]

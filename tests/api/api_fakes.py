@@ -190,6 +190,14 @@ class FakeReader:
         """Its sample."""
         return self.samples.get(asset_id)
 
+    def asset_ids(self) -> Sequence[str]:
+        """Sorted."""
+        return sorted(self.by_id)
+
+    def sample(self, asset_id: str) -> TelemetryView | None:
+        """Its sample; one of the values is in doubt."""
+        return self.telemetry(asset_id)
+
     def sites(self) -> Sequence[SiteView]:
         """Those that have assets."""
         ids = sorted({view.site_id for view in self.by_id.values()})

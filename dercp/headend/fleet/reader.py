@@ -12,6 +12,7 @@ from dercp.headend.views import (
     AgentStatus,
     AgentView,
     AssetView,
+    GoodSampleView,
     PointView,
     SiteView,
     TelemetryView,
@@ -62,6 +63,15 @@ class RosterReader:
         """The latest sample of one asset, its values decoded and judged now."""
         twin = self._roster.twins.get(asset_id)
         return _telemetry_view(twin) if twin is not None else None
+
+    def asset_ids(self) -> Sequence[str]:
+        """The ids of all assets."""
+        return sorted(self._roster.twins)
+
+    def sample(self, asset_id: str) -> GoodSampleView | TelemetryView | None:
+        """The latest sample of one asset, in short where there is nothing to doubt."""
+        twin = self._roster.twins.get(asset_id)
+        return None if twin is None else _good_sample(twin) or _telemetry_view(twin)
 
     # --- sites
 
@@ -170,6 +180,26 @@ def values_of(latest: Latest | None) -> tuple[Sequence[float | None], tuple[Read
     return (
         [reading.value for reading in readings],
         tuple(reading for reading in readings if reading.quality is not Quality.GOOD),
+    )
+
+
+def _good_sample(twin: Twin) -> GoodSampleView | None:
+    latest, age_s, stale = freshness(twin)
+    if latest is None:
+        return None
+    arrival, row = latest.arrival, latest.row
+    values = arrival.schema.good_values(row)
+    if values is None or plausible_time(row.source_time_us, arrival.ingest_time_us):
+        return None
+    return GoodSampleView(
+        twin.spec.asset_id,
+        twin.site_id,
+        row.source_time_us,
+        arrival.ingest_time_us,
+        age_s,
+        stale,
+        arrival.schema.points(row),
+        values,
     )
 
 
