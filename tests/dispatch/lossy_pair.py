@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
+import msgspec
 import structlog
 import trio
 import trio.testing
@@ -223,6 +224,14 @@ class Edge:
             self.journal.sent(report)
 
 
+def _has_lease(entry: bytes) -> bool:
+    return msgspec.msgpack.decode(entry)["lease"] is not None
+
+
+def _id_of(lease: Lease) -> str:
+    return lease.dispatch_id
+
+
 class Pair:
     """A headend, an edge, and what is under way between them.
 
@@ -325,8 +334,10 @@ class Pair:
             with self._edge_may_die():
                 await edge.hear(message)
                 await self._settle_edge()
-            for lease in leases_of(edge.keeper.book):
-                self.taken_us.setdefault(lease.dispatch_id, headend_us())
+            # One that dies over it has taken it when its disk has: the next life goes on with it.
+            on_disk = (each for each, entry in self._kept.items() if _has_lease(entry))
+            for dispatch_id in (*on_disk, *map(_id_of, leases_of(edge.keeper.book))):
+                self.taken_us.setdefault(dispatch_id, headend_us())
 
     def deliver_up(self, index: int, *, again: bool = False) -> None:
         """Let one message reach the headend, which may be dead."""
