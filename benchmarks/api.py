@@ -2,14 +2,13 @@
 
     python benchmarks/api.py [--short]
 
-A fleet of fakes: 10,000 assets of 10 points. All requests go over a loopback socket from
-the same process and loop, so the client's share is in every figure; the bare application
-shows how much that is.
+The headend's own twins and reader: 10,000 assets of 10 points. All requests go over a loopback
+socket from the same process and loop, so the client's share is in every figure; the bare
+application shows how much that is.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -23,10 +22,11 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from stream import Plant, now_us
+
 from dercp.api import (
     ApiSettings,
     DispatchDesk,
-    FleetReader,
     HistoryReader,
     LiveStream,
     Operations,
@@ -34,19 +34,15 @@ from dercp.api import (
     create_app,
     serve_api,
 )
-from dercp.headend.views import AssetView, PointView, TelemetryView
-from dercp.model.asset import AssetSpec, PointSpec
-from dercp.model.points import Kind
-from dercp.model.quality import Quality, Reason
-
-NOW_US = 1_795_442_400_000_000
-POINTS = tuple(PointSpec(name=f"point_{n}_mw", unit="MW") for n in range(10))
-
+from dercp.cli.collector import calm_the_collector
+from dercp.headend.dispatching.book import DispatchBook
+from dercp.headend.fleet.reader import RosterReader
+from dercp.headend.settings import HeadendSettings
 
 PATHS = (
     "/livez",
-    "/assets/asset-00500",
-    "/assets/asset-00500/telemetry",
+    "/assets/asset-10-000",
+    "/assets/asset-10-000/telemetry",
     "/assets?limit=100",
     "/assets?limit=1000",
     "/telemetry?limit=1000",
@@ -54,62 +50,22 @@ PATHS = (
 )
 
 
-class Fleet:
-    """Views made once: what is measured is the API."""
+class NoHistory:
+    """Knows of none; it is asked how far an asset's goes."""
 
-    def __init__(self, size: int) -> None:
-        ids = [f"asset-{n:05}" for n in range(size)]
-        self._assets = {asset_id: _asset(asset_id) for asset_id in ids}
-        self._telemetry = {asset_id: _telemetry(asset_id) for asset_id in ids}
-        self._sorted = list(self._assets.values())
+    async def complete_until(self, _agent_id: str) -> int | None:
+        """Not known."""
+        return None
 
-    def assets(self) -> Sequence[AssetView]:
-        """All assets."""
-        return self._sorted
-
-    def asset(self, asset_id: str) -> AssetView | None:
-        """One asset."""
-        return self._assets.get(asset_id)
-
-    def telemetry(self, asset_id: str) -> TelemetryView | None:
-        """Its latest sample."""
-        return self._telemetry.get(asset_id)
+    def retained_from(self) -> int | None:
+        """Not known."""
+        return None
 
 
-def _asset(asset_id: str) -> AssetView:
-    spec = AssetSpec(
-        asset_id=asset_id,
-        name=asset_id,
-        kind=Kind.STORAGE,
-        p_min_mw=-2.0,
-        p_max_mw=2.0,
-        points=POINTS,
-    )
-    return AssetView(
-        spec=spec, site_id="site", agent_id="edge", online=True, stale=False, age_s=0.2
-    )
-
-
-def _telemetry(asset_id: str) -> TelemetryView:
-    values = [
-        PointView(
-            name=point.name,
-            value=n * 0.1234567,
-            unit=point.unit,
-            quality=Quality.GOOD,
-            reasons=Reason.NONE,
-        )
-        for n, point in enumerate(POINTS)
-    ]
-    return TelemetryView(
-        asset_id=asset_id,
-        site_id="site",
-        source_time_us=NOW_US - 234_567,
-        ingest_time_us=NOW_US - 123_456,
-        age_s=0.234567,
-        stale=False,
-        points=tuple(values),
-    )
+def _reader(plant: Plant) -> RosterReader:
+    """The headend's own."""
+    book = DispatchBook(ended_max=1, grace_s=1.0)
+    return RosterReader(plant.roster, book, settings=HeadendSettings(), clock=now_us)
 
 
 async def bare(scope: Scope, _receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -136,14 +92,17 @@ async def _time(client: httpx.AsyncClient, path: str, rounds: int) -> tuple[floa
 
 
 async def _measure(rounds: int) -> None:
+    plant = Plant()
+    plant.sample()
+    calm_the_collector()  # as `dercp headend` does
     app = create_app(
-        cast("FleetReader", Fleet(10_000)),
-        cast("HistoryReader", None),  # nothing here asks these
-        cast("DispatchDesk", None),
+        _reader(plant),
+        cast("HistoryReader", NoHistory()),
+        cast("DispatchDesk", None),  # nothing here asks these
         cast("Portfolios", None),
         cast("Operations", None),
         cast("LiveStream", None),
-        lambda: NOW_US,
+        now_us,
         ApiSettings(),
     )
     async with trio.open_nursery() as nursery:

@@ -35,13 +35,9 @@ _encoder = msgspec.json.Encoder()
 
 async def list_assets(call: Call[AssetFilter]) -> Page[AssetResource]:
     """All assets that pass the filters, sorted by id."""
-    page, after = cut_page(
-        call.services.reader.assets(),
-        call.query,
-        id_of=lambda asset: asset.spec.asset_id,
-        takes=call.query.takes,
-    )
-    return Page(items=list(map(asset_resource, page)), next=after)
+    reader, query = call.services.reader, call.query
+    ids, after = _ids(reader, query)
+    return Page(items=list(map(asset_resource, reader.assets(ids))), next=after)
 
 
 async def get_asset(call: Call[Query]) -> AssetResource:
@@ -63,14 +59,8 @@ async def get_telemetry(call: Call[Query]) -> TelemetryResource:
 
 async def list_telemetry(call: Call[FleetQuery]) -> Stream[Page[TelemetryResource]]:
     """The latest known samples of all assets that pass the filters, sorted by id."""
-    reader, query = call.services.reader, call.query
-    if query.takes_all:
-        ids, after = cut_page(reader.asset_ids(), query, id_of=str, takes=_anything)
-    else:
-        page, after = cut_page(
-            reader.assets(), query, id_of=lambda asset: asset.spec.asset_id, takes=query.takes
-        )
-        ids = [asset.spec.asset_id for asset in page]
+    reader = call.services.reader
+    ids, after = _ids(reader, call.query)
     return Stream(chunks=_telemetry_chunks(reader, ids, after))
 
 
@@ -103,6 +93,16 @@ async def get_agent(call: Call[Query]) -> AgentResource:
     agent = found(call.services.reader.agent(call.id), "agent", call.id)
     sessions = await call.services.reader.recent_sessions(call.id, SESSIONS_TOLD)
     return agent_resource(agent, sessions)
+
+
+def _ids(reader: FleetReader, query: AssetFilter) -> tuple[Sequence[str], str | None]:
+    """A page of ids, and the cursor of the page after it; assets are looked at to filter only."""
+    if query.takes_all:
+        return cut_page(reader.asset_ids(), query, id_of=str, takes=_anything)
+    page, after = cut_page(
+        reader.assets(), query, id_of=lambda asset: asset.spec.asset_id, takes=query.takes
+    )
+    return [asset.spec.asset_id for asset in page], after
 
 
 async def _telemetry_chunks(

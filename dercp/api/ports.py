@@ -5,7 +5,7 @@ what is known (no await: they never wait for an actor); only what must reach the
 or an actor is async.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from actors import Node
@@ -38,8 +38,8 @@ from dercp.store.records import DispatchPage
 class FleetReader(Protocol):
     """The latest of everything. Sequences are sorted by id; unknown ids give None."""
 
-    def assets(self) -> Sequence[AssetView]:
-        """All assets that are registered."""
+    def assets(self, ids: Iterable[str] | None = None) -> Sequence[AssetView]:
+        """All assets that are registered; or those with these ids, as far as there are any."""
         ...
 
     def asset(self, asset_id: str) -> AssetView | None:

@@ -1,6 +1,6 @@
 """A headend of fakes: three assets at two sites, one of them gone silent."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 from quart_trio import QuartTrio
@@ -178,9 +178,10 @@ class FakeReader:
         self.samples = {asset_id: telemetry(view) for asset_id, view in self.by_id.items()}
         self.history = [session(3), session(2, ended=True), session(1, ended=True)]
 
-    def assets(self) -> Sequence[AssetView]:
-        """Sorted by id."""
-        return [self.by_id[asset_id] for asset_id in sorted(self.by_id)]
+    def assets(self, ids: Iterable[str] | None = None) -> Sequence[AssetView]:
+        """Sorted by id, or these."""
+        wanted = sorted(self.by_id) if ids is None else ids
+        return [self.by_id[asset_id] for asset_id in wanted]
 
     def asset(self, asset_id: str) -> AssetView | None:
         """One asset."""

@@ -18,7 +18,9 @@ POINTS = (
 
 def short(asset_id: str, points: tuple[PointSpec, ...], *values: float) -> GoodSampleView:
     """A good sample."""
-    return GoodSampleView(asset_id, "north", NOW_US, NOW_US + 1, 0.12345, stale=False, points=points, values=values)
+    return GoodSampleView(
+        asset_id, "north", NOW_US, NOW_US + 1, 0.12345, stale=False, points=points, values=values
+    )
 
 
 def long(view: GoodSampleView) -> TelemetryView:

@@ -22,7 +22,7 @@ from dercp.model.latest import age_at_ingest_s, is_stale, plausible_time, stampe
 from dercp.model.quality import Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from dercp.headend.dispatching.book import DispatchBook
     from dercp.headend.fleet.roster import AgentEntry, Roster, SiteEntry
@@ -48,9 +48,11 @@ class RosterReader:
 
     # --- assets
 
-    def assets(self) -> Sequence[AssetView]:
-        """Every asset."""
-        return [asset_view(twin) for twin in _by_id(self._roster.twins)]
+    def assets(self, ids: Iterable[str] | None = None) -> Sequence[AssetView]:
+        """Every asset; or those with these ids, in their order, as far as there are any."""
+        twins = self._roster.twins
+        wanted = sorted(twins) if ids is None else filter(twins.__contains__, ids)
+        return [asset_view(twins[each]) for each in wanted]
 
     def asset(self, asset_id: str) -> AssetView | None:
         """One asset, with who holds it."""
