@@ -166,7 +166,8 @@ class Agent:
                 self._call.send_nowait(upb.Uplink(dispatch_update=update).SerializeToString())
             elif downlink.HasField("reject"):
                 raise RuntimeError(f"{self._name}: {downlink.reject}")
-            elif downlink.HasField("heartbeat"):
+            elif downlink.HasField("heartbeat") and not downlink.heartbeat.time_us:
+                # One that states a time is the answer to ours.
                 beat = upb.Uplink(heartbeat=upb.Heartbeat(time_us=now_us()))
                 self._call.send_nowait(beat.SerializeToString())
 
