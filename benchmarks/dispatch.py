@@ -56,6 +56,7 @@ CONNECT_WITHIN_S = 240.0
 # Who needs so long has not made it.
 ACKED_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.05
+ACKED_TOTAL = "dispatches_acked_total"
 CONNECTING_MAX = 64
 # Within what `rows_of` says is available.
 SETPOINT_MW = 0.45
@@ -318,22 +319,24 @@ async def fan_out(running: Headend, shape: Shape) -> FanOut:
             target = {"portfolio_id": "fleet"}
             sites = [f"site-{number}" for number in range(shape.sites)]
             await client.put("/portfolios/fleet", json={"sites": sites})
-        before, cpu_before_s = await _acked(client), running.cpu_s()
+        # A session is welcomed a moment before its assets have their link.
+        while await _metric(client, "assets_online") < shape.agents * shape.assets_per_agent:  # noqa: ASYNC110 - a benchmark may poll
+            await trio.sleep(LOOK_EVERY_S)
+        before, cpu_before_s = await _metric(client, ACKED_TOTAL), running.cpu_s()
         begin = perf_counter()
         megawatts = shape.agents * shape.assets_per_agent * SETPOINT_MW
         await post(client, {**target, "setpoint_mw": megawatts, "duration_s": 600})
         answered = perf_counter()
         with trio.move_on_after(ACKED_WITHIN_S):
-            while await _acked(client) - before < shape.acked:  # noqa: ASYNC110 - a benchmark may poll
+            while await _metric(client, ACKED_TOTAL) - before < shape.acked:  # noqa: ASYNC110 - a benchmark may poll
                 await trio.sleep(LOOK_EVERY_S)
         acked = perf_counter()
         return FanOut(answered - begin, acked - begin, running.cpu_s() - cpu_before_s)
 
 
-async def _acked(client: httpx.AsyncClient) -> int:
-    found = re.search(
-        r"^dercp_dispatches_acked_total (\S+)", (await client.get("/metrics")).text, re.MULTILINE
-    )
+async def _metric(client: httpx.AsyncClient, name: str) -> int:
+    told = (await client.get("/metrics")).text
+    found = re.search(rf"^dercp_{name} (\S+)", told, re.MULTILINE)
     return round(float(found[1])) if found else 0
 
 
