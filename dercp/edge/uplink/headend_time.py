@@ -15,14 +15,13 @@ The Welcome answers the Hello, and each heartbeat of the headend that states a t
 oldest one of the edge that has no answer yet.
 """
 
-import math
 import sys
 from collections import deque
 from typing import Final
 
 import trio
 
-from dercp.model.time import Clock
+from dercp.model.time import Clock, us_from_s
 
 __all__ = ["HeadendTime"]
 
@@ -54,7 +53,7 @@ class HeadendTime:
     def ask(self) -> None:
         """A Hello or a heartbeat is about to leave."""
         if len(self._asked_us) < QUESTIONS_MAX:
-            self._asked_us.append(_then_us())
+            self._asked_us.append(_monotonic_us())
 
     def welcomed(self, time_us: int) -> None:
         """A Welcome: perhaps of another headend, so what was known counts no more."""
@@ -65,7 +64,7 @@ class HeadendTime:
     def answered(self, time_us: int) -> None:
         """The oldest question has been answered; 0 states no time: a mere sign of life."""
         if time_us > 0:
-            self._least_us.append(time_us - _then_us())
+            self._least_us.append(time_us - _monotonic_us())
             if self._asked_us:
                 self._most_us.append(time_us - self._asked_us.popleft())
 
@@ -75,10 +74,8 @@ class HeadendTime:
             return self._own()
         # They cross where a clock was set meanwhile.
         offset_us = max(*self._least_us, min(self._most_us, default=-sys.maxsize))
-        # Rounded up, as `_then_us` is rounded down: never earlier than the truth, by no
-        # microsecond either.
-        return offset_us + math.ceil(trio.current_time() * 1e6)
+        return offset_us + _monotonic_us()
 
 
-def _then_us() -> int:
-    return math.floor(trio.current_time() * 1e6)
+def _monotonic_us() -> int:
+    return us_from_s(trio.current_time())
