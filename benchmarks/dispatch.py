@@ -94,7 +94,8 @@ class Shape(NamedTuple):
 SHAPES = (
     Shape("gateways", 100, 1, 100),
     Shape("one-site", 1, 100, 100),
-    Shape("single-asset", 100, 100, 1),
+    # Twice as many connections as that end here: the peer has its own.
+    Shape("single-asset", 50, 100, 1),
 )
 SHORT_SHAPES = (
     Shape("gateways", 20, 1, 100),

@@ -47,6 +47,8 @@ from sim.field.modbus_sunspec import BASE, sunspec_device
 from sim.options import SimulatedOptions
 from sim.specs import default_spec
 
+ADAPTERS = ("sunspec", "sunspec after gc.freeze()", "modbus", "simulated")
+SHORT_ADAPTERS = ("sunspec", "simulated")
 DEVICES = 100
 PERIOD_S = 1.0
 SETTLE_S = 5.0
@@ -207,7 +209,7 @@ def run(*words: str) -> str:
 def main() -> None:
     """Serve, then let each kind of agent poll."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--short", action="store_true", help="4 s, two of the adapters")
     parser.add_argument("--serve", type=int)
     parser.add_argument("--poll", nargs=3, metavar=("ADAPTER", "PORTS", "SECONDS"))
     told = parser.parse_args()
@@ -218,7 +220,7 @@ def main() -> None:
     if told.poll is not None:
         trio.run(poll, told.poll[0], json.loads(told.poll[1]), float(told.poll[2]))
         return
-    seconds = "10" if told.short else "60"
+    seconds, adapters = ("4", SHORT_ADAPTERS) if told.short else ("60", ADAPTERS)
     devices = subprocess.Popen(  # noqa: S603 - this file
         [sys.executable, __file__, "--serve", str(DEVICES)],
         stdin=subprocess.PIPE,
@@ -231,7 +233,7 @@ def main() -> None:
     print(f"{DEVICES} devices every {PERIOD_S:g} s, for {seconds} s, load {os.getloadavg()[0]:.1f}")
     print("| adapter | polls/s | CPU % | jitter p50 ms | p99 ms | max ms | KiB a device |")
     print("|---|---|---|---|---|---|---|")
-    for adapter in ("sunspec", "sunspec after gc.freeze()", "modbus", "simulated"):
+    for adapter in adapters:
         figures = json.loads(run("--poll", adapter, ports, seconds).splitlines()[-1])
         print(f"| {adapter} | " + " | ".join(f"{figure:.1f}" for figure in figures.values()) + " |")
     devices.stdin.close()

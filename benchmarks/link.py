@@ -288,7 +288,7 @@ def main() -> None:
 
             asyncio.run(serve_with_grpcio())
         case _ if arguments.short:
-            trio.run(partial(compare, connections=200, rounds=2))
+            trio.run(partial(compare, connections=100, rounds=1))
         case _:
             trio.run(partial(compare, connections=600, rounds=9))
 

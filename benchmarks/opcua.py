@@ -181,6 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--assets", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=12)
+    parser.add_argument("--short", action="store_true", help="3 s of each case")
     parser.add_argument("--case", choices=("alone", "surface", "subscriber"))
     parser.add_argument("--subscribe", type=int)
     told = parser.parse_args()
@@ -195,7 +196,9 @@ def main() -> None:
         print(f"{told.assets} assets x {len(POINTS)} points at 1 Hz")
         for case in ("alone", "surface", "subscriber"):
             program = [sys.executable, str(Path(__file__)), "--case", case]
-            subprocess.run([*program, "--assets", str(told.assets)], check=True)  # noqa: S603  # itself
+            seconds = 3 if told.short else told.seconds
+            program += ["--assets", str(told.assets), "--seconds", str(seconds)]
+            subprocess.run(program, check=True)  # noqa: S603  # itself
 
 
 if __name__ == "__main__":

@@ -31,14 +31,16 @@ def main() -> int:
     parser.add_argument("--gateways", type=int, default=50)
     parser.add_argument("--assets", type=int, default=100, help="of each gateway")
     parser.add_argument("--away", type=float, default=60.0, help="seconds without Postgres")
-    parser.add_argument("--short", action="store_true", help="away for 10 s")
+    parser.add_argument(
+        "--short", action="store_true", help="away for 5 s, and less before and after"
+    )
     asked = parser.parse_args()
     plan = Plan(
         gateways=asked.gateways,
         assets_each=asked.assets,
-        before_s=10.0,
-        away_s=10.0 if asked.short else asked.away,
-        after_s=30.0,
+        before_s=3.0 if asked.short else 10.0,
+        away_s=5.0 if asked.short else asked.away,
+        after_s=8.0 if asked.short else 30.0,
     )
     with run_postgres() as server, tempfile.TemporaryDirectory() as directory:
         outcome = trio.run(partial(run_outage, server, Path(directory), plan))

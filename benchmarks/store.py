@@ -356,12 +356,12 @@ async def main(root: Path | None, scale: int) -> None:
         f"{'ratio':>8}"
     )
     with run_postgres(**DURABLE) as server:
-        await measure_postgres(server, root, max(20, scale // 10))
+        await measure_postgres(server, root, max(10, scale // 10))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="a tenth of the work")
+    parser.add_argument("--short", action="store_true", help="a thirtieth of the work")
     parser.add_argument("--directory", type=Path, help="on the disk to be measured")
     arguments = parser.parse_args()
-    trio.run(main, arguments.directory, 100 if arguments.short else 1_000)
+    trio.run(main, arguments.directory, 30 if arguments.short else 1_000)

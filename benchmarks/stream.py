@@ -237,7 +237,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=100, help="how many read at once")
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("info"))
-    trio.run(_measure, 5.0 if asked.short else 20.0, asked.clients)
+    trio.run(_measure, 2.0 if asked.short else 20.0, asked.clients)
 
 
 if __name__ == "__main__":
