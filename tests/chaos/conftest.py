@@ -12,7 +12,7 @@ TESTS = Path(__file__).parent.parent
 sys.path += [str(TESTS / part) for part in ("headend", "edge", "store")]
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
     """Trouble is no news here, and telling it takes time; DERCP_CHAOS_LOG=1 tells it."""
     if not os.environ.get("DERCP_CHAOS_LOG"):
