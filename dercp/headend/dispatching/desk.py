@@ -221,7 +221,7 @@ class DeskActor(Actor[DeskMessage]):
         """A dispatch with all that its state may change, up to the one that was handed in.
 
         The book has all parts of what is open, so only those of what has ended are looked for:
-        looking through 10,000 parts for each word about one of them took more than a minute.
+        looking through 10,000 parts for each word about one of them took 23 s in all.
         """
         dispatch = await self._fetch_dispatch(dispatch_id, this)
         while dispatch is not None and (group_id := dispatch.parent_id) is not None:
